@@ -1,0 +1,14 @@
+#!/bin/sh
+# Makes a fresh clone runnable: installs the locked packages when they are missing or the lockfile changed,
+# and builds when the sources are newer than the build. Says what it does, since both can take a while.
+set -eu
+cd "$(dirname "$0")/.."
+if [ ! -f node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.cmail-installed ]; then
+  echo "cmail: installing packages (npm ci); the first time this takes about a minute ..." >&2
+  npm ci --no-audit --no-fund
+  : > node_modules/.cmail-installed
+fi
+if [ ! -f dist/.built ] || [ -n "$(find src -newer dist/.built -print | head -n 1)" ]; then
+  echo "cmail: building ..." >&2
+  sh scripts/build.sh
+fi

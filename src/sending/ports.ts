@@ -1,0 +1,45 @@
+/** What sending/ needs from the rest; server/ provides it. */
+import type { Failure } from '../mail/failure.ts';
+import type { MakeNotices } from '../notices/contract.ts';
+import type { Route, Target } from '../routing/contract.ts';
+import type { CurrentSettings, RouteFailureKind, Settings } from '../settings/values.ts';
+import type { MessageSource, NewRecipient, QueuedRecipient, QueueStore } from '../storage/contract.ts';
+
+/** A queued recipient decided again by today's directory and settings. Never "relaying denied". */
+export type Redecision =
+  /** `assumedExternal`: a hosted domain sent outward, so hosts that are ourselves must be dropped. */
+  | { readonly type: 'send'; readonly target: Target; readonly assumedExternal: boolean }
+  /** It goes elsewhere now: local mailboxes, other addresses. */
+  | { readonly type: 'expanded'; readonly into: readonly NewRecipient[] }
+  | { readonly type: 'failed'; readonly failure: Failure }
+  | { readonly type: 'deferred'; readonly failure: Failure };
+
+export type Redecide = (recipient: QueuedRecipient, source: MessageSource, sender: string) => Promise<Redecision>;
+
+export interface RouteOptions {
+  readonly settings: Settings;
+  /** The confirming lookup past the cache. */
+  readonly fresh: boolean;
+  readonly assumedExternal: boolean;
+}
+
+export interface Routes {
+  /** Finds the servers of a target now. Never rejects: trouble is a `failure` of kind `no-answer`. */
+  plan(target: Target, options: RouteOptions): Promise<Route>;
+  /**
+   * The SMTP host's route when settings allow it for this kind (`unreachable` after dialling, `self` by a
+   * greeting), null when they do not.
+   */
+  fallback(kind: RouteFailureKind, settings: Settings): Promise<Route | null>;
+}
+
+export interface SenderDependencies {
+  readonly store: QueueStore;
+  readonly settings: CurrentSettings;
+  readonly routes: Routes;
+  readonly redecide: Redecide;
+  readonly makeNotices: MakeNotices;
+  /** Our name in EHLO; a greeting with this name is ourselves. */
+  readonly hostname: string;
+  readonly log: (level: 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>) => void;
+}

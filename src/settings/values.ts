@@ -1,0 +1,79 @@
+/** Why a destination's servers could not be used; the rows of BEHAVIOUR.md "When MX fails". */
+export type RouteFailureKind = 'no-answer' | 'nxdomain' | 'no-address' | 'unreachable' | 'self';
+
+export type TlsMode = 'none' | 'opportunistic' | 'required' | 'implicit';
+
+/** The upstream server ("smarthost"). */
+export interface SmtpHost {
+  /** Host name or address without brackets. */
+  readonly name: string;
+  readonly port: number;
+  readonly tls: TlsMode;
+  /** Empty when no authentication is wanted. */
+  readonly username: string;
+  readonly password: string;
+}
+
+/** Longest wait of each phase, in ms, counted to the complete reply or block (RFC 5321 §4.5.3.2). */
+export interface PhaseTimeouts {
+  /** Outbound: wait for the 220 greeting. */
+  readonly greetingMs: number;
+  /** Outbound: EHLO/HELO. */
+  readonly ehloMs: number;
+  /** Either way: STARTTLS reply and handshake. */
+  readonly tlsMs: number;
+  readonly authMs: number;
+  readonly mailMs: number;
+  readonly rcptMs: number;
+  /** Outbound: reply to DATA. */
+  readonly dataMs: number;
+  /** Either way: one block of data. */
+  readonly dataBlockMs: number;
+  /** Outbound: reply to the final dot. */
+  readonly dataEndMs: number;
+  readonly quitMs: number;
+  /** Inbound: wait for the client's next command. */
+  readonly commandMs: number;
+}
+
+/**
+ * Every setting as the program uses it, in ms and bytes, already checked. An object is immutable; a change
+ * makes a new one. Keep the function that returns the current one, never the object, across an await that
+ * can last: a change must be in force for the next command and the next attempt.
+ */
+export interface Settings {
+  readonly bufferSizeBytes: number;
+  readonly socketTimeoutMs: number;
+  /** 0 means no limit. */
+  readonly maxIncomingSizeBytes: number;
+  readonly useMxResolution: boolean;
+  readonly fallbackToSmtpHost: boolean;
+  readonly outboundPort: number;
+  readonly refuseUnknownUsers: boolean;
+  readonly assumeExternal: boolean;
+  /** null when no SMTP host is entered. */
+  readonly smtpHost: SmtpHost | null;
+  /** Ranges in CIDR form. */
+  readonly relayNetworks: readonly string[];
+  /** Wait before the 2nd, 3rd, … attempt; the last one repeats. */
+  readonly retryScheduleMs: readonly number[];
+  readonly queueLifetimeMs: number;
+  /** Age at which a delay notice goes out; 0 for never. */
+  readonly delayNoticeMs: number;
+  readonly hopLimit: number;
+  readonly fallbackOn: readonly RouteFailureKind[];
+  readonly unknownUserNotice: 'refuse' | 'notice';
+  /** Notices in a minute for each client network (one an hour for each sender besides). */
+  readonly unknownUserNoticeRate: number;
+  readonly allowPrivateAddresses: boolean;
+  readonly ownNames: readonly string[];
+  readonly ownAddresses: readonly string[];
+  readonly bareNewline: 'refuse' | 'normalise';
+  /** Bytes a second that data must average. */
+  readonly minDataRate: number;
+  readonly timeouts: PhaseTimeouts;
+  readonly historyKeepMs: number;
+}
+
+/** The settings in force now. */
+export type CurrentSettings = () => Settings;
