@@ -14,7 +14,11 @@ export type Redecision =
   | { readonly type: 'failed'; readonly failure: Failure }
   | { readonly type: 'deferred'; readonly failure: Failure };
 
-export type Redecide = (recipient: QueuedRecipient, source: MessageSource, sender: string) => Promise<Redecision>;
+export type Redecide = (
+  recipient: QueuedRecipient,
+  source: MessageSource,
+  sender: string,
+) => Promise<Redecision>;
 
 export interface RouteOptions {
   readonly settings: Settings;

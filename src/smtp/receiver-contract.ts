@@ -56,7 +56,12 @@ export type ReceiverAction =
    * The message is complete. `failure` null: answer with the final reply. Otherwise the session refuses it
    * itself (size 552 5.3.4, bare newline 550 5.5.2, BDAT aborted) and the answer is ignored: drop the body.
    */
-  | { readonly type: 'end'; readonly sizeBytes: number; readonly eightBit: boolean; readonly failure: Reply | null }
+  | {
+      readonly type: 'end';
+      readonly sizeBytes: number;
+      readonly eightBit: boolean;
+      readonly failure: Reply | null;
+    }
   /** RSET, a new HELO/EHLO, or QUIT in a transaction: forget it, abort the body. */
   | { readonly type: 'reset' }
   /** Write what is left and close: QUIT, too many errors. */

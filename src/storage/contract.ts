@@ -255,7 +255,14 @@ export interface QueueStore {
   delete(selector: QueueSelector): Promise<number>;
   /** One page (1,000 recipients) of unclaimed recipients a selector names, claimed so that `settle` can fail them with their notices in the same commit. */
   claimForRemoval(selector: QueueSelector, leaseMs: number): Promise<readonly Claim[]>;
-  counts(): Promise<{ queued: number; sending: number; held: number; messages: number; oldestAt: number | null; holdAll: boolean }>;
+  counts(): Promise<{
+    queued: number;
+    sending: number;
+    held: number;
+    messages: number;
+    oldestAt: number | null;
+    holdAll: boolean;
+  }>;
   /** Drops finished messages and their events older than `keepMs`, in slices; resolves to how many went. */
   sweep(keepMs: number): Promise<number>;
 }
@@ -312,7 +319,11 @@ export interface DirectoryStore {
   removeDomain(name: string): Promise<void>;
   setForward(name: string, forward: Domain['forward']): Promise<void>;
   setCatchAll(name: string, address: string | null): Promise<void>;
-  addAccount(input: { address: string; passwordHash: string | null; quotaBytes: number | null }): Promise<Account>;
+  addAccount(input: {
+    address: string;
+    passwordHash: string | null;
+    quotaBytes: number | null;
+  }): Promise<Account>;
   /** `conflict` when it is the server's postmaster. Its mail goes with it. */
   removeAccount(address: string): Promise<void>;
   setPassword(address: string, passwordHash: string): Promise<void>;
@@ -337,7 +348,10 @@ export interface MailboxEntry {
 
 export interface MailboxStore {
   /** The INBOX of an account in uid order, in pages. uidValidity never changes while the account lives. */
-  inbox(accountId: number, request: { afterUid: number; limit: number }): Promise<{ uidValidity: number; entries: readonly MailboxEntry[] }>;
+  inbox(
+    accountId: number,
+    request: { afterUid: number; limit: number },
+  ): Promise<{ uidValidity: number; entries: readonly MailboxEntry[] }>;
   /** The whole content: added lines, then the body. null when it is gone. */
   openEntry(accountId: number, uid: number): Promise<BodyReader | null>;
   /** Removes entries in one transaction; resolves to how many were there. */
@@ -363,7 +377,12 @@ export interface SettingsStore {
   writeSettings(input: {
     expectedVersion: number;
     author: string;
-    changes: readonly { key: string; value: string | null; historyOld: string | null; historyNew: string | null }[];
+    changes: readonly {
+      key: string;
+      value: string | null;
+      historyOld: string | null;
+      historyNew: string | null;
+    }[];
   }): Promise<{ version: number }>;
   settingsHistory(request: { limit: number; before?: number }): Promise<readonly SettingChange[]>;
   settingChange(n: number): Promise<SettingChange | null>;

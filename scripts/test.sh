@@ -1,0 +1,37 @@
+#!/bin/sh
+# Everything a change must pass: style, types, folder arrows, generated pages, tests. Goes on after a failure,
+# so that one run shows all of them, and fails in the end. With test files as arguments it runs only those.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+failed=''
+step() {
+  name=$1
+  shift
+  echo "cmail test: $name ..." >&2
+  if ! "$@"; then
+    echo "cmail test: $name FAILED" >&2
+    failed="$failed${failed:+, }$name"
+  fi
+}
+
+# The time limit ends a test that hangs; the longest, kill -9 twenty times in CI, takes some minutes.
+run_tests() {
+  sh scripts/node.sh --test --test-concurrency=2 --test-timeout=900000 "$@"
+}
+
+if [ $# -gt 0 ]; then
+  step 'tests' run_tests "$@"
+else
+  step 'style (biome)' node_modules/.bin/biome check .
+  step 'types (tsc)' node_modules/.bin/tsc --noEmit -p .
+  step 'folder arrows' sh scripts/node.sh scripts/check-arrows.ts
+  step 'settings reference' sh scripts/node.sh scripts/write-settings-reference.ts --check
+  step 'tests' run_tests 'test/**/*.test.ts'
+fi
+
+if [ -n "$failed" ]; then
+  echo "cmail test: failed: $failed" >&2
+  exit 1
+fi
+echo 'cmail test: all passed' >&2

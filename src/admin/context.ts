@@ -1,0 +1,70 @@
+import type { Resolver } from '../dns/contract.ts';
+import type { MakeNotices } from '../notices/contract.ts';
+import type { SettingsService } from '../settings/service.ts';
+import type { Settings } from '../settings/values.ts';
+import type { Storage } from '../storage/contract.ts';
+
+/** A question to explain, checked. */
+export interface ExplainRequest {
+  readonly address: string;
+  /** Envelope sender; '' is the null reverse-path. */
+  readonly from: string;
+  /** Address of the client; null with a user or, by default, for some external source. */
+  readonly client: string | null;
+  /** The authenticated account, or null. */
+  readonly user: string | null;
+  /** The settings in force, or as they would be with the changes asked about. */
+  readonly settings: Settings;
+}
+
+/** One line of `check`. */
+export interface CheckFinding {
+  readonly level: 'ok' | 'warning' | 'error';
+  /** What it is about: `dns`, `ports`, `settings`, `directory`, `relay`. */
+  readonly topic: string;
+  readonly text: string;
+  /** What to do about it. */
+  readonly mend?: string;
+}
+
+/**
+ * What the administration operations need. A plain object (it is copied with another `author` for each
+ * caller); server/ makes it, with a running server behind it or directly on the store.
+ */
+export interface AdminContext {
+  readonly storage: Storage;
+  readonly settings: SettingsService;
+  /** Who acts, for the history of settings. */
+  readonly author: string;
+  /** This server's name. */
+  readonly hostname: string;
+  /** For `check`. */
+  readonly resolver: Resolver;
+  /** The state of the server and its queue, as JSON. */
+  readonly status: () => Promise<object>;
+  /** The decision and route as JSON (DESIGN.md "JSON shapes"). */
+  readonly explain: (request: ExplainRequest) => Promise<object>;
+  /** Whether a host and port are one of this server's own listeners. */
+  readonly isOwnHost: (host: string, port: number) => boolean | Promise<boolean>;
+  /** The listeners and whether their ports can be had. */
+  readonly checkPorts: () => Promise<readonly CheckFinding[]>;
+  /** Something may have become due. */
+  readonly wakeSender: () => void;
+  readonly makeNotices: MakeNotices;
+  /** PHC string of a password; rejects with `PasswordBusyError` when too many wait. */
+  readonly hashPassword: (plain: string) => Promise<string>;
+}
+
+/** An operation that was refused or failed; told to the caller as it is. */
+export class OperationError extends Error {
+  /** What to do about it. */
+  readonly mend: string | undefined;
+  /** 1 refused or failed, 2 wrong usage. */
+  readonly exit: 1 | 2;
+  constructor(message: string, mend?: string, exit: 1 | 2 = 1) {
+    super(message);
+    this.name = 'OperationError';
+    this.mend = mend;
+    this.exit = exit;
+  }
+}

@@ -1,0 +1,192 @@
+/**
+ * What follows from what the servers did: BEHAVIOUR.md, "When MX fails", as pure functions. A verdict says
+ * whether a recipient is given up now, and how it is to be told.
+ */
+import type { Failure } from '../mail/failure.ts';
+import { type Reply, replyText } from '../mail/reply.ts';
+import type { Route, RouteFailure } from '../routing/contract.ts';
+import type { RouteFailureKind, Settings } from '../settings/values.ts';
+import type { RecipientResult, SessionProblem } from '../smtp/sender-session.ts';
+
+/** The second lookup of NXDOMAIN and no-address comes within this time. */
+export const CONFIRM_WITHIN_MS = 5 * 60_000;
+
+/** Why a recipient was not delivered in this attempt. */
+export interface Trouble {
+  /** Kept as `lastKind`: a route failure kind, `spoke`, `tls`, `credentials`, `refused`, `local`. */
+  readonly kind: string;
+  /** Enhanced status for the notice this ends in (RFC 3463). */
+  readonly status: string;
+  /** One plain sentence. */
+  readonly text: string;
+  /** Server that answered, null when none did. */
+  readonly host: string | null;
+  /** Its words as received, null when none came. */
+  readonly reply: string | null;
+}
+
+/**
+ * `failed`: give up now. `deferred`: on the schedule until the queue lifetime ends. `confirm`: the same, but
+ * again within five minutes. `own`: trouble of our own, which never becomes a notice.
+ */
+export type Verdict = { readonly type: 'failed' | 'deferred' | 'confirm' | 'own'; readonly trouble: Trouble };
+
+/** What the servers of one route came to; grows with each address tried. */
+export interface RouteTally {
+  /** Said something after 220, and what came of it; the last one. */
+  spoke: Trouble | null;
+  /** A TLS policy or credentials stood in the way; the last one. */
+  held: Trouble | null;
+  /** What the last unreachable address did. */
+  unreachable: string | null;
+  self: boolean;
+}
+
+export function emptyTally(): RouteTally {
+  return { spoke: null, held: null, unreachable: null, self: false };
+}
+
+/** How a connection that never got ready, or was lost, counts. */
+export function judgeProblem(
+  problem: SessionProblem,
+  host: string,
+):
+  | { readonly type: 'unreachable' }
+  | { readonly type: 'self' }
+  | { readonly type: 'spoke'; readonly trouble: Trouble }
+  | { readonly type: 'held'; readonly trouble: Trouble } {
+  const reply = problem.reply === null ? null : replyText(problem.reply);
+  const trouble = (kind: string, status: string): Trouble => {
+    const text = reply === null ? problem.text : `${problem.text}: ${reply}`;
+    return { kind, status, text, host, reply };
+  };
+  switch (problem.kind) {
+    case 'not-greeted':
+      return { type: 'unreachable' };
+    case 'self':
+      return { type: 'self' };
+    case 'tls-failed':
+    case 'tls-unavailable':
+      return { type: 'held', trouble: trouble('tls', '4.7.4') };
+    case 'credentials':
+      return { type: 'held', trouble: trouble('credentials', '4.7.8') };
+    case 'auth-deferred':
+      return { type: 'spoke', trouble: trouble('spoke', statusOf(problem.reply, '4.7.0')) };
+    case 'lost':
+    case 'hello-refused':
+      return { type: 'spoke', trouble: trouble('spoke', '4.4.2') };
+  }
+}
+
+/** What a refusal of one recipient means: 4yz is tried elsewhere and later, 5yz is final. */
+export function judgeRefusal(result: RecipientResult, host: string): Verdict {
+  const { reply, stage } = result;
+  const words = replyText(reply);
+  const temporary = reply.code < 500;
+  const trouble: Trouble = {
+    kind: temporary ? 'spoke' : 'refused',
+    status: statusOf(reply, temporary ? '4.0.0' : '5.0.0'),
+    text: `${host} ${temporary ? 'put off' : 'refused'} ${STAGE_WORDS[stage]}: ${words}`,
+    host,
+    reply: words,
+  };
+  return { type: temporary ? 'deferred' : 'failed', trouble };
+}
+
+const STAGE_WORDS = {
+  mail: 'the sender',
+  rcpt: 'the recipient',
+  data: 'the message',
+  'data-end': 'the message',
+} as const;
+
+/**
+ * True when a recipient was refused only because the transaction had enough of them (RFC 5321 §4.5.3.1.10):
+ * 452, or 552 from old servers, after others were accepted, and not for a full mailbox.
+ */
+export function isTooManyRecipients(result: RecipientResult, othersAccepted: boolean): boolean {
+  const { code, enhanced } = result.reply;
+  if (result.stage !== 'rcpt' || result.accepted || !othersAccepted) return false;
+  return (code === 452 || code === 552) && (enhanced === undefined || /^[45]\.5\.3$/.test(enhanced));
+}
+
+/** True for a reply of the SMTP host that says our credentials are missing or wrong. */
+export function isCredentialRefusal(reply: Reply): boolean {
+  if ([530, 534, 535].includes(reply.code)) return true;
+  return reply.code === 454 && (reply.enhanced ?? '4.7.0').startsWith('4.7.');
+}
+
+/** True for the policy refusals of the SMTP host that count towards holding it. */
+export function isPolicyRefusal(result: RecipientResult): boolean {
+  if (result.accepted || (result.stage !== 'mail' && result.stage !== 'rcpt')) return false;
+  return result.reply.enhanced?.startsWith('5.7.') === true;
+}
+
+/**
+ * What is to be done with the recipients left when every server of a route was tried. `fallback` names the
+ * kind to ask the SMTP host's route for; without one `otherwise` counts.
+ */
+export function judgeRoute(
+  via: Route['via'],
+  tally: RouteTally,
+): { readonly fallback: RouteFailureKind | null; readonly otherwise: Verdict } {
+  if (tally.held !== null) return { fallback: null, otherwise: { type: 'deferred', trouble: tally.held } };
+  if (tally.spoke !== null) return { fallback: null, otherwise: { type: 'deferred', trouble: tally.spoke } };
+  const nobody = { host: null, reply: null };
+  if (tally.unreachable === null && tally.self) {
+    const text = 'The servers of this domain lead back to this server';
+    const trouble: Trouble = { kind: 'self', status: '5.4.6', text, ...nobody };
+    return { fallback: via === 'mx' ? 'self' : null, otherwise: { type: 'failed', trouble } };
+  }
+  const text = `No server could be reached: ${tally.unreachable ?? 'no address to dial'}`;
+  const trouble: Trouble = { kind: 'unreachable', status: '4.4.1', text, ...nobody };
+  return { fallback: via === 'mx' ? 'unreachable' : null, otherwise: { type: 'deferred', trouble } };
+}
+
+/** What a route without hosts means for a recipient; the second NXDOMAIN or no-address running is final. */
+export function judgeRouteFailure(failure: RouteFailure, lastKind: string | null): Verdict {
+  const { kind, status, text } = failure;
+  const trouble: Trouble = { kind, status, text, host: null, reply: null };
+  if (failure.action === 'notice') return { type: 'failed', trouble };
+  if (failure.action === 'retry') return { type: 'deferred', trouble };
+  return { type: lastKind === kind ? 'failed' : 'confirm', trouble };
+}
+
+/** What a decision made again means that does not let the recipient go out. */
+export function judgeRedecision(failure: Failure): Verdict {
+  const reply = `${failure.code} ${failure.enhanced} ${failure.text}`;
+  const own = failure.temporary && failure.enhanced.startsWith('4.3.');
+  const trouble: Trouble = { kind: 'local', status: failure.enhanced, text: failure.text, host: null, reply };
+  return { type: own ? 'own' : failure.temporary ? 'deferred' : 'failed', trouble };
+}
+
+export interface Timing {
+  readonly now: number;
+  readonly receivedAt: number;
+  /** This one included. */
+  readonly attempts: number;
+  readonly settings: Pick<Settings, 'retryScheduleMs' | 'queueLifetimeMs' | 'delayNoticeMs'>;
+}
+
+/** Failed now, or the time of the next attempt (ms since 1970). */
+export function whenNext(verdict: Verdict, timing: Timing): 'failed' | number {
+  if (verdict.type === 'failed') return 'failed';
+  const { now, receivedAt, attempts, settings } = timing;
+  // A lifetime of 0 is over at once: the first failure is final.
+  if (verdict.type !== 'own' && receivedAt + settings.queueLifetimeMs <= now) return 'failed';
+  const schedule = settings.retryScheduleMs;
+  const waitMs = schedule[Math.min(Math.max(attempts, 1), schedule.length) - 1] ?? CONFIRM_WITHIN_MS;
+  return now + (verdict.type === 'confirm' ? Math.min(waitMs, CONFIRM_WITHIN_MS) : waitMs);
+}
+
+/** The sender is to be told now that delivery takes longer. */
+export function isDelayNoticeDue(timing: Timing, alreadySent: boolean, sender: string): boolean {
+  const { delayNoticeMs } = timing.settings;
+  return (
+    !alreadySent && sender !== '' && delayNoticeMs > 0 && timing.now - timing.receivedAt >= delayNoticeMs
+  );
+}
+
+function statusOf(reply: Reply | null, unknown: string): string {
+  return reply?.enhanced ?? unknown;
+}

@@ -1,0 +1,94 @@
+/** From an endpoint to a connection that is ready for messages, with the TLS rules of its kind of route. */
+
+import { replyText } from '../mail/reply.ts';
+import type { CurrentSettings } from '../settings/values.ts';
+import { type SenderPhase, SenderSession, type SessionProblem } from '../smtp/sender-session.ts';
+import { dial, type Endpoint, isLoopback } from './connect.ts';
+import { PeerConnection } from './talk.ts';
+
+/** One address tried, as the timeline keeps it. */
+export interface Trial {
+  readonly host: string;
+  readonly port: number;
+  readonly address: string;
+  /** How far it came. */
+  readonly stage: 'connect' | SenderPhase;
+  readonly tls: string | null;
+  /** The last reply, or what went wrong without one. */
+  readonly reply: string;
+  readonly durationMs: number;
+  /** The connection broke after the final dot: the message may have arrived (RFC 5321 §4.5.4.1). */
+  readonly possiblyDuplicate?: true;
+}
+
+export interface OpenRequest {
+  readonly endpoint: Endpoint;
+  readonly hostname: string;
+  readonly settings: CurrentSettings;
+  readonly signal: AbortSignal;
+}
+
+export type Opened =
+  | { readonly ok: true; readonly connection: PeerConnection; readonly trials: readonly Trial[] }
+  | { readonly ok: false; readonly problem: SessionProblem; readonly trials: readonly Trial[] };
+
+/**
+ * Dials and greets. Where TLS is only welcome and fails, the server is called once more in clear (RFC 7435);
+ * each call is a trial.
+ */
+export async function openConnection(request: OpenRequest): Promise<Opened> {
+  const first = await call(request, request.endpoint.tls);
+  if (first.ok || first.problem.kind !== 'tls-failed' || request.endpoint.tls !== 'opportunistic')
+    return first;
+  const again = await call(request, 'none');
+  return { ...again, trials: [...first.trials, ...again.trials] };
+}
+
+async function call(
+  { endpoint, hostname, settings, signal }: OpenRequest,
+  tls: Endpoint['tls'],
+): Promise<Opened> {
+  const startedAt = performance.now();
+  const failed = (problem: SessionProblem, secured: string | null): Opened => {
+    const stage = problem.kind === 'not-greeted' && problem.phase === 'ended' ? 'connect' : problem.phase;
+    const reply = problem.reply === null ? problem.text : replyText(problem.reply);
+    return { ok: false, problem, trials: [makeTrial(endpoint, stage, secured, reply, startedAt)] };
+  };
+  const dialled = await dial({ endpoint, timeoutMs: settings().socketTimeoutMs, signal });
+  if (!dialled.ok) {
+    const kind = dialled.tls ? 'tls-failed' : 'not-greeted';
+    return failed({ kind, phase: 'ended', reply: null, text: dialled.reason }, null);
+  }
+  const session = new SenderSession({
+    hostname,
+    refuseSelf: endpoint.via !== 'forward',
+    tls,
+    secure: dialled.secure,
+    credentials: endpoint.credentials,
+    loopback: isLoopback(endpoint.address),
+  });
+  const secured = dialled.secure?.text ?? null;
+  const connection = new PeerConnection({
+    socket: dialled.socket,
+    session,
+    host: endpoint.host,
+    tls: secured,
+    settings,
+  });
+  const onStop = () => connection.destroy('The server is stopping');
+  signal.addEventListener('abort', onStop);
+  const problem = await connection.open();
+  signal.removeEventListener('abort', onStop);
+  return problem === null ? { ok: true, connection, trials: [] } : failed(problem, connection.tls);
+}
+
+export function makeTrial(
+  endpoint: Endpoint,
+  stage: Trial['stage'],
+  tls: string | null,
+  reply: string,
+  startedAt: number,
+): Trial {
+  const { host, port, address } = endpoint;
+  return { host, port, address, stage, tls, reply, durationMs: Math.round(performance.now() - startedAt) };
+}

@@ -1,0 +1,119 @@
+/** What the administration operations are given, with a running server behind it or without one. */
+import { createServer } from 'node:net';
+import { userInfo } from 'node:os';
+import type { AdminContext, CheckFinding } from '../admin/context.ts';
+import { hashPassword } from '../directory/password.ts';
+import { clientAt } from '../receiving/client.ts';
+import { machineAddresses } from '../routing/self.ts';
+import type { NodeConfig } from './config.ts';
+import type { Core } from './core.ts';
+import { explain } from './explain.ts';
+
+/** What only a running server adds. */
+export interface Running {
+  readonly listeners: Readonly<Record<string, readonly string[]>>;
+  readonly startedAtMs: number;
+  sessions(): object;
+  destinations(): object;
+  alarms(): readonly string[];
+  wakeSender(): void;
+}
+
+/** The system user at the command line, for the history of settings. */
+export function systemAuthor(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    // No entry in the password file: the number is all there is.
+    return `uid ${process.getuid?.() ?? 'unknown'}`;
+  }
+}
+
+export function createAdminContext(core: Core, running: Running | null): AdminContext {
+  const { storage, settings, config } = core;
+  return {
+    storage,
+    settings,
+    author: systemAuthor(),
+    hostname: config.hostname,
+    resolver: core.resolver,
+    status: () => status(core, running),
+    explain: async (request) =>
+      explain(core.decision, core.router, {
+        recipient: request.address,
+        from: request.from,
+        client:
+          request.client === null
+            ? { kind: request.user === null ? 'external' : 'local', address: null, user: request.user }
+            : clientAt(request.client, request.user, request.settings),
+        settings: request.settings,
+      }),
+    isOwnHost: (host, port) => core.router.ourselves(settings.current()).isOwnHost(host, port),
+    checkPorts: () => (running === null ? tryPorts(config) : Promise.resolve(openPorts(running))),
+    wakeSender: () => running?.wakeSender(),
+    makeNotices: core.makeNotices,
+    hashPassword,
+  };
+}
+
+async function status(core: Core, running: Running | null): Promise<object> {
+  const { storage, config } = core;
+  const queue = await storage.counts();
+  return {
+    running: running !== null,
+    hostname: config.hostname,
+    data: config.data,
+    pid: running === null ? null : process.pid,
+    startedAt: running === null ? null : new Date(running.startedAtMs).toISOString(),
+    listeners: running?.listeners ?? {},
+    sessions: running?.sessions() ?? {},
+    queue: { ...queue, oldestAt: queue.oldestAt === null ? null : new Date(queue.oldestAt).toISOString() },
+    destinations: running?.destinations() ?? [],
+    handedOnBytes: storage.handedOnBytes(),
+    memoryBytes: process.memoryUsage.rss(),
+    alarms: [...storage.alarms(), ...(running?.alarms() ?? [])],
+  };
+}
+
+function openPorts(running: Running): CheckFinding[] {
+  return Object.entries(running.listeners).map(([name, endpoints]) => ({
+    level: 'ok',
+    topic: 'ports',
+    text: endpoints.length > 0 ? `${name} is open on ${endpoints.join(', ')}` : `${name} is closed`,
+  }));
+}
+
+/** Without a server: whether each configured port could be had. */
+async function tryPorts(config: NodeConfig): Promise<CheckFinding[]> {
+  const findings: CheckFinding[] = [];
+  for (const [name, endpoints] of Object.entries(config.listen)) {
+    for (const { host, port } of endpoints) findings.push(await tryPort(name, host, port));
+  }
+  return findings;
+}
+
+function tryPort(name: string, host: string, port: number): Promise<CheckFinding> {
+  const where = `${name} ${host}:${port}`;
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', (error) => {
+      const mend = portMend(host, error);
+      resolve({ level: 'error', topic: 'ports', text: `${where} cannot be opened: ${error.message}`, mend });
+    });
+    server.listen({ host, port }, () => {
+      server.close(() => resolve({ level: 'ok', topic: 'ports', text: `${where} is free` }));
+    });
+  });
+}
+
+/** The way out of a port that cannot be had. */
+export function portMend(host: string, error: NodeJS.ErrnoException): string {
+  if (error.code === 'EADDRINUSE')
+    return 'Stop what uses the port, or choose another one in cmail.toml under [listen].';
+  if (error.code === 'EACCES')
+    return 'Ports below 1024 need rights: choose a higher one in cmail.toml under [listen].';
+  if (error.code === 'EADDRNOTAVAIL') {
+    return `${host} is not an address of this machine; it has ${machineAddresses().join(', ')}.`;
+  }
+  return 'Choose another address or port in cmail.toml under [listen].';
+}

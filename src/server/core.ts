@@ -1,0 +1,121 @@
+/**
+ * Everything of CMail but the open ports: store, settings, directory, decision, routing, notices. The server
+ * and the commands that run without one stand on the same core.
+ */
+import { Directory } from '../directory/directory.ts';
+import type { Resolver } from '../dns/contract.ts';
+import { createResolver } from '../dns/resolver.ts';
+import { parseAddress } from '../mail/address.ts';
+import type { MakeNotices } from '../notices/contract.ts';
+import { createNoticeMaker } from '../notices/factory.ts';
+import { type DecisionDependencies, decide } from '../receiving/decision.ts';
+import { NoticeRate } from '../receiving/notice-rate.ts';
+import { Trace } from '../receiving/trace.ts';
+import { Router } from '../routing/router.ts';
+import { machineAddresses, ourselves, type SelfDescription } from '../routing/self.ts';
+import { ForwardProbe } from '../sending/probe.ts';
+import { openSecretKey } from '../settings/secrets.ts';
+import { SettingsService } from '../settings/service.ts';
+import type { Settings } from '../settings/values.ts';
+import type { NewRecipient, Storage } from '../storage/contract.ts';
+import { openSqliteStorage } from '../storage/sqlite/index.ts';
+import type { NodeConfig } from './config.ts';
+import type { DataFolder } from './data-folder.ts';
+import type { Log } from './log.ts';
+
+const TOKEN_KEY_BYTES = 32;
+
+export interface Core {
+  readonly config: NodeConfig;
+  readonly folder: DataFolder;
+  readonly storage: Storage;
+  readonly settings: SettingsService;
+  readonly resolver: Resolver;
+  readonly router: Router;
+  readonly decision: DecisionDependencies;
+  readonly trace: Trace;
+  readonly makeNotices: MakeNotices;
+  /** The SMTP listeners; the configured ones until they are open. */
+  readonly self: { listeners: SelfDescription['listeners'] };
+  close(): Promise<void>;
+}
+
+export async function openCore(config: NodeConfig, folder: DataFolder, log: Log): Promise<Core> {
+  const self = { listeners: config.listen.smtp.map(({ host, port }) => ({ address: host, port })) };
+  const describe = (): SelfDescription => ({ hostname: config.hostname, listeners: self.listeners });
+  const secretKey = await openSecretKey(folder.path);
+  const storage = await openSqliteStorage({ path: folder.databaseFile, takeOver: true });
+  const isOwnHost = (
+    name: string,
+    port: number,
+    settings: Pick<Settings, 'ownNames' | 'ownAddresses'>,
+  ): boolean => ourselves(describe(), settings, machineAddresses()).isOwnHost(name, port);
+  const settings = await SettingsService.open(storage, { secretKey, isOwnHost });
+  const resolver = createResolver(config.dnsServers.length > 0 ? { servers: config.dnsServers } : {});
+  const router = new Router({ resolver, self: describe });
+  const probe = new ForwardProbe({ hostname: config.hostname, settings: settings.current });
+  const decision: DecisionDependencies = {
+    directory: new Directory(storage),
+    noticeRate: new NoticeRate(),
+    askForwardHost: (host, port, recipient) => probe.ask(host, port, recipient),
+    isOwnLiteral: (domain) => isOwnLiteral(domain, settings.current()),
+  };
+  const trace = new Trace(await storage.serverSecret('received-token', TOKEN_KEY_BYTES));
+  const makeNotices = noticeMaker(config, storage, settings, decision, log);
+  const close = async (): Promise<void> => {
+    resolver.close();
+    await storage.close();
+  };
+  return { config, folder, storage, settings, resolver, router, decision, trace, makeNotices, self, close };
+}
+
+/** `[192.0.2.1]` or `[IPv6:…]` with an address of this machine or of `smtp.ownAddresses`. */
+function isOwnLiteral(domain: string, settings: Settings): boolean {
+  const address = domain.replace(/^\[(?:IPv6:)?(.*)\]$/i, '$1').toLowerCase();
+  return [...machineAddresses(), ...settings.ownAddresses].some((own) => own.toLowerCase() === address);
+}
+
+/** Notices are decided like any other mail, with CMail itself as the client. */
+function noticeMaker(
+  config: NodeConfig,
+  storage: Storage,
+  settings: SettingsService,
+  decision: DecisionDependencies,
+  log: Log,
+): MakeNotices {
+  const recipientsOf = async (address: string): Promise<readonly NewRecipient[] | null> => {
+    const recipient = parseAddress(address);
+    if (!recipient.ok) return null;
+    const decided = await decide(decision, {
+      recipient: recipient.value,
+      client: { kind: 'internal', address: null, user: null },
+      sender: null,
+      declaredSizeBytes: 0,
+      settings: settings.current(),
+      purpose: 'queue',
+    });
+    return decided.reply.code < 400 && decided.recipients.length > 0 ? decided.recipients : null;
+  };
+  return createNoticeMaker({
+    store: storage,
+    hostname: config.hostname,
+    decide: recipientsOf,
+    postmaster: async () => (await recipientsOfPostmaster(decision, settings)) ?? [],
+    log,
+  });
+}
+
+async function recipientsOfPostmaster(
+  decision: DecisionDependencies,
+  settings: SettingsService,
+): Promise<readonly NewRecipient[] | null> {
+  const decided = await decide(decision, {
+    recipient: { text: 'postmaster', localPart: 'postmaster', domain: '', utf8: false },
+    client: { kind: 'internal', address: null, user: null },
+    sender: null,
+    declaredSizeBytes: 0,
+    settings: settings.current(),
+    purpose: 'queue',
+  });
+  return decided.recipients;
+}

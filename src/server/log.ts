@@ -1,0 +1,23 @@
+/** The log: JSON lines on standard error. Secrets and passwords are never given to it. */
+import { destination, pino } from 'pino';
+
+export type Log = (
+  level: 'info' | 'warn' | 'error',
+  message: string,
+  fields?: Record<string, unknown>,
+) => void;
+
+/** `CMAIL_LOG_LEVEL` chooses info (default), warn, error or silent. */
+export function createLog(level = process.env.CMAIL_LOG_LEVEL ?? 'info'): Log {
+  const known = ['info', 'warn', 'error', 'silent'].includes(level) ? level : 'info';
+  const logger = pino(
+    { level: known, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    destination({ dest: 2, sync: false }),
+  );
+  return (severity, message, fields) => logger[severity](fields ?? {}, message);
+}
+
+/** For commands that run without a server: only what went wrong. */
+export function quietLog(): Log {
+  return createLog('error');
+}

@@ -1,0 +1,470 @@
+/**
+ * One outbound SMTP connection as a pure state machine: bytes in, actions out. No sockets, no clock. The
+ * host (sending/talk.ts, a test) does:
+ *
+ *   session.receive(bytes)     whenever the peer sent something; session.lost(reason) when it is gone
+ *   loop: action = session.next() until it returns null
+ *   session.takeOutput()       after the loop: all that is to be written, as one write
+ *
+ * and keeps the wait of `session.phase`, anew whenever `session.repliesSeen` grew or the phase changed.
+ */
+import { type Failure, failure } from '../mail/failure.ts';
+import type { Reply } from '../mail/reply.ts';
+import { ReplyParser } from './reply-parser.ts';
+
+/** What the session waits for now; the waits of RFC 5321 §4.5.3.2. `ready` and `ended` wait for nothing. */
+export type SenderPhase =
+  | 'greeting'
+  | 'ehlo'
+  | 'starttls'
+  | 'auth'
+  | 'ready'
+  | 'mail'
+  | 'rcpt'
+  | 'data'
+  | 'data-block'
+  | 'data-end'
+  | 'ended';
+
+export interface SenderSessionOptions {
+  /** Our name for EHLO. */
+  readonly hostname: string;
+  /** A greeting with our own name is ourselves: end with `self`. */
+  readonly refuseSelf: boolean;
+  readonly tls: 'none' | 'opportunistic' | 'required' | 'implicit';
+  /** Set when TLS is on from the first byte. */
+  readonly secure: { readonly verified: boolean } | null;
+  readonly credentials: { readonly username: string; readonly password: string } | null;
+  /** The peer is on loopback, where a password may go in clear. */
+  readonly loopback: boolean;
+}
+
+/** Why a connection can be used no further. */
+export interface SessionProblem {
+  /**
+   * `not-greeted`: closed, silent or refusing before 220. `self`: we greeted ourselves. `lost`: closed, timed
+   * out, 421 or not SMTP after 220. `hello-refused`: EHLO and HELO both. `tls-failed`: STARTTLS or its
+   * handshake. `tls-unavailable`: required and not offered. `credentials`: AUTH refused, not offered, or the
+   * password must not be sent over this connection. `auth-deferred`: 4yz to AUTH.
+   */
+  readonly kind:
+    | 'not-greeted'
+    | 'self'
+    | 'lost'
+    | 'hello-refused'
+    | 'tls-failed'
+    | 'tls-unavailable'
+    | 'credentials'
+    | 'auth-deferred';
+  readonly phase: SenderPhase;
+  readonly reply: Reply | null;
+  readonly text: string;
+}
+
+/** One message for up to 100 recipients. */
+export interface Transaction {
+  /** '' is the null reverse-path. */
+  readonly sender: string;
+  readonly recipients: readonly string[];
+  readonly sizeBytes: number;
+  readonly eightBit: boolean;
+  readonly smtputf8: boolean;
+}
+
+/** What became of one recipient of a transaction; null while unknown. */
+export interface RecipientResult {
+  readonly accepted: boolean;
+  readonly stage: 'mail' | 'rcpt' | 'data' | 'data-end';
+  readonly reply: Reply;
+}
+
+export type SenderAction =
+  /** Do the TLS handshake, then call `tlsStarted` or `tlsFailed`. */
+  | { readonly type: 'start-tls' }
+  /** `begin` may be called. */
+  | { readonly type: 'ready' }
+  /** Write the dot-stuffed message and its end, then call `bodySent`. */
+  | { readonly type: 'send-body' }
+  /** The transaction is over; one result for each recipient. The session is ready for another. */
+  | { readonly type: 'done'; readonly results: readonly RecipientResult[] }
+  /** The end. `results` are those of the transaction under way, as far as known. */
+  | {
+      readonly type: 'failed';
+      readonly problem: SessionProblem;
+      readonly results: readonly (RecipientResult | null)[];
+    };
+
+interface Expected {
+  readonly phase: SenderPhase;
+  readonly handle: (reply: Reply) => void;
+}
+
+export class SenderSession {
+  readonly #options: SenderSessionOptions;
+  readonly #parser = new ReplyParser();
+  readonly #expected: Expected[] = [];
+  readonly #actions: SenderAction[] = [];
+  #output: string[] = [];
+  #state: SenderPhase = 'greeting';
+  #secure: { readonly verified: boolean } | null;
+  #extensions = new Map<string, string>();
+  #repliesSeen = 0;
+  #transaction: Transaction | null = null;
+  #results: (RecipientResult | null)[] = [];
+  #needsReset = false;
+
+  constructor(options: SenderSessionOptions) {
+    this.#options = options;
+    this.#secure = options.secure;
+    this.#expected.push({ phase: 'greeting', handle: (reply) => this.#onGreeting(reply) });
+  }
+
+  get phase(): SenderPhase {
+    return this.#state === 'ended' ? 'ended' : (this.#expected[0]?.phase ?? this.#state);
+  }
+
+  /** Complete replies so far; each begins a new wait. */
+  get repliesSeen(): number {
+    return this.#repliesSeen;
+  }
+
+  /** Extensions of the last EHLO by upper-case keyword, with their parameters. */
+  get extensions(): ReadonlyMap<string, string> {
+    return this.#extensions;
+  }
+
+  receive(bytes: Uint8Array): void {
+    if (this.#state === 'ended') return;
+    this.#parser.push(bytes);
+    for (;;) {
+      if (this.phase === 'ended') return;
+      const reply = this.#parser.next();
+      if (reply === null) return;
+      if (reply === 'malformed') {
+        this.#fail(this.#lossKind(), 'The server did not speak SMTP', null);
+        return;
+      }
+      this.#onReply(reply);
+    }
+  }
+
+  next(): SenderAction | null {
+    return this.#actions.shift() ?? null;
+  }
+
+  takeOutput(): Buffer {
+    const output = Buffer.from(this.#output.join(''), 'utf8');
+    this.#output = [];
+    return output;
+  }
+
+  /** The connection is closed or a wait has run out. */
+  lost(reason: string): void {
+    this.#fail(this.#lossKind(), reason, null);
+  }
+
+  tlsStarted(secure: { readonly verified: boolean }): void {
+    this.#secure = secure;
+    this.#parser.clear();
+    this.#hello();
+  }
+
+  tlsFailed(reason: string): void {
+    this.#fail('tls-failed', reason, null);
+  }
+
+  /** Starts a message. Only when `ready`; check `unsendable` before. */
+  begin(transaction: Transaction): void {
+    this.#transaction = transaction;
+    this.#results = transaction.recipients.map(() => null);
+    const pipelining = this.#extensions.has('PIPELINING');
+    if (this.#needsReset) {
+      this.#needsReset = false;
+      // Whatever it answers: if the old transaction is still there, MAIL will be refused and say so.
+      this.#send('RSET', 'mail', () => (pipelining ? undefined : this.#sendMail(transaction)));
+      if (!pipelining) return;
+    }
+    this.#sendMail(transaction);
+    if (!pipelining) return;
+    for (let index = 0; index < transaction.recipients.length; index += 1) this.#sendRcpt(index);
+    this.#send('DATA', 'data', (reply) => this.#onData(reply));
+  }
+
+  /** The message and its end are written. */
+  bodySent(): void {
+    if (this.#state !== 'data-block') return;
+    this.#state = 'ready';
+    this.#expected.push({ phase: 'data-end', handle: (reply) => this.#onDataEnd(reply) });
+  }
+
+  /** Asks the peer to end; the host closes when it has, or soon. */
+  quit(): void {
+    if (this.#state === 'ended') return;
+    this.#output.push('QUIT\r\n');
+    this.#state = 'ended';
+  }
+
+  #onReply(reply: Reply): void {
+    this.#repliesSeen += 1;
+    if (this.#state === 'data-block') {
+      this.#onEarlyReply(reply);
+      return;
+    }
+    const expected = this.#expected[0];
+    if (expected === undefined) {
+      this.#fail('lost', 'The server ended the session', reply);
+      return;
+    }
+    if (reply.code === 421 && expected.phase !== 'greeting') {
+      this.#fail('lost', 'The server closed the session', reply);
+      return;
+    }
+    this.#expected.shift();
+    expected.handle(reply);
+  }
+
+  /** A reply in the middle of the data: the server has seen enough and will not read the rest. */
+  #onEarlyReply(reply: Reply): void {
+    if (reply.code >= 400 && reply.code !== 421) this.#setUnknown(false, 'data-end', reply);
+    this.#fail('lost', 'The server answered before the message was complete', reply);
+  }
+
+  #onGreeting(reply: Reply): void {
+    if (reply.code !== 220) {
+      this.#fail('not-greeted', 'The server refused the connection', reply);
+      return;
+    }
+    const name = (reply.lines[0] ?? '').split(' ')[0]?.toLowerCase();
+    if (this.#options.refuseSelf && name === this.#options.hostname.toLowerCase()) {
+      this.#fail('self', 'The server greeted us with our own name', reply);
+      return;
+    }
+    this.#hello();
+  }
+
+  #hello(): void {
+    this.#extensions = new Map();
+    this.#send(`EHLO ${this.#options.hostname}`, 'ehlo', (reply) => {
+      if (!isPositive(reply)) return this.#helo();
+      this.#extensions = parseExtensions(reply.lines);
+      this.#afterHello();
+    });
+  }
+
+  #helo(): void {
+    this.#send(`HELO ${this.#options.hostname}`, 'ehlo', (reply) => {
+      if (!isPositive(reply)) return this.#fail('hello-refused', 'The server refused EHLO and HELO', reply);
+      this.#afterHello();
+    });
+  }
+
+  #afterHello(): void {
+    const { tls, credentials } = this.#options;
+    if (this.#secure === null && tls !== 'none') {
+      if (this.#extensions.has('STARTTLS')) {
+        this.#startTls();
+        return;
+      }
+      if (tls !== 'opportunistic') {
+        this.#fail('tls-unavailable', 'TLS is required and the server does not offer it', null);
+        return;
+      }
+    }
+    if (credentials === null) {
+      this.#ready();
+      return;
+    }
+    if (this.#secure?.verified !== true && !this.#options.loopback) {
+      const text =
+        'The password is sent only under TLS with a verified certificate, which this connection has not';
+      this.#fail('credentials', text, null);
+      return;
+    }
+    this.#authenticate(credentials.username, credentials.password);
+  }
+
+  #startTls(): void {
+    this.#send('STARTTLS', 'starttls', (reply) => {
+      if (reply.code !== 220) return this.#fail('tls-failed', 'The server refused STARTTLS', reply);
+      this.#parser.clear();
+      this.#state = 'starttls';
+      this.#actions.push({ type: 'start-tls' });
+    });
+  }
+
+  /** RFC 4954 §4; PLAIN (RFC 4616) before LOGIN. */
+  #authenticate(username: string, password: string): void {
+    const mechanisms = (this.#extensions.get('AUTH') ?? '').toUpperCase().split(/\s+/);
+    const base64 = (text: string) => Buffer.from(text, 'utf8').toString('base64');
+    if (mechanisms.includes('PLAIN')) {
+      const response = base64(`\0${username}\0${password}`);
+      this.#sendAuth(`AUTH PLAIN ${response}`, [response]);
+      return;
+    }
+    if (mechanisms.includes('LOGIN')) {
+      this.#sendAuth('AUTH LOGIN', [base64(username), base64(password)]);
+      return;
+    }
+    this.#fail('credentials', 'The server offers no way to sign in that we have (PLAIN, LOGIN)', null);
+  }
+
+  #sendAuth(line: string, responses: readonly string[]): void {
+    this.#send(line, 'auth', (reply) => {
+      if (reply.code === 334) return this.#sendAuth(responses[0] ?? '*', responses.slice(1));
+      if (isPositive(reply)) return this.#ready();
+      // 454 4.7.0 is "temporary authentication failure" (RFC 4954 §4.7.0) and for us a refused credential.
+      const kind = reply.code >= 500 || reply.code === 454 ? 'credentials' : 'auth-deferred';
+      this.#fail(kind, 'The server refused the user name or password', reply);
+    });
+  }
+
+  #ready(): void {
+    this.#state = 'ready';
+    this.#actions.push({ type: 'ready' });
+  }
+
+  #sendMail(transaction: Transaction): void {
+    let line = `MAIL FROM:<${transaction.sender}>`;
+    if (this.#extensions.has('SIZE')) line += ` SIZE=${transaction.sizeBytes}`;
+    if (transaction.eightBit && this.#extensions.has('8BITMIME')) line += ' BODY=8BITMIME';
+    if (needsUtf8(transaction) && this.#extensions.has('SMTPUTF8')) line += ' SMTPUTF8';
+    this.#send(line, 'mail', (reply) => this.#onMail(reply));
+  }
+
+  #sendRcpt(index: number): void {
+    const recipient = this.#transaction?.recipients[index] ?? '';
+    this.#send(`RCPT TO:<${recipient}>`, 'rcpt', (reply) => this.#onRcpt(index, reply));
+  }
+
+  #onMail(reply: Reply): void {
+    if (!isPositive(reply)) {
+      this.#setUnknown(false, 'mail', reply);
+      if (this.#expected.length === 0) this.#finish();
+      return;
+    }
+    // Until the end of data there is a transaction at the other side that the next MAIL would collide with.
+    this.#needsReset = true;
+    if (this.#expected.length === 0) this.#sendRcpt(0);
+  }
+
+  #onRcpt(index: number, reply: Reply): void {
+    if (this.#results[index]?.stage !== 'mail') {
+      this.#results[index] = { accepted: isPositive(reply), stage: 'rcpt', reply };
+    }
+    if (this.#expected.length > 0) return;
+    if (index + 1 < this.#results.length) {
+      this.#sendRcpt(index + 1);
+      return;
+    }
+    if (this.#hasAccepted()) this.#send('DATA', 'data', (answer) => this.#onData(answer));
+    else this.#finish();
+  }
+
+  #onData(reply: Reply): void {
+    if (reply.code === 354 && this.#hasAccepted()) {
+      this.#state = 'data-block';
+      this.#actions.push({ type: 'send-body' });
+    } else if (reply.code === 354) {
+      // RFC 2920 §3.1: 354 although no recipient was accepted is answered with an empty message.
+      this.#send('.', 'data-end', () => {
+        this.#needsReset = false;
+        this.#finish();
+      });
+    } else if (reply.code < 400) {
+      this.#fail('lost', 'The server gave a senseless answer to DATA', reply);
+    } else {
+      this.#setAccepted(false, 'data', reply);
+      this.#finish();
+    }
+  }
+
+  #onDataEnd(reply: Reply): void {
+    this.#needsReset = false;
+    this.#setAccepted(isPositive(reply), 'data-end', reply);
+    this.#finish();
+  }
+
+  #finish(): void {
+    this.#actions.push({ type: 'done', results: this.#results.filter((result) => result !== null) });
+    this.#transaction = null;
+    this.#results = [];
+  }
+
+  #hasAccepted(): boolean {
+    return this.#results.some((result) => result?.accepted === true);
+  }
+
+  #setAccepted(accepted: boolean, stage: RecipientResult['stage'], reply: Reply): void {
+    this.#results = this.#results.map((old) => (old?.accepted === true ? { accepted, stage, reply } : old));
+  }
+
+  #setUnknown(accepted: boolean, stage: RecipientResult['stage'], reply: Reply): void {
+    this.#results = this.#results.map((old) => (old?.accepted === false ? old : { accepted, stage, reply }));
+  }
+
+  #lossKind(): 'not-greeted' | 'tls-failed' | 'lost' {
+    if (this.phase === 'greeting') return 'not-greeted';
+    return this.phase === 'starttls' ? 'tls-failed' : 'lost';
+  }
+
+  #fail(kind: SessionProblem['kind'], text: string, reply: Reply | null): void {
+    if (this.#state === 'ended') return;
+    const problem: SessionProblem = { kind, phase: this.phase, reply, text };
+    // Accepted at RCPT is not yet delivered: only refusals are known now.
+    const results = this.#results.map((result) => (result?.accepted === true ? null : result));
+    this.#state = 'ended';
+    this.#expected.length = 0;
+    this.#actions.push({ type: 'failed', problem, results });
+  }
+
+  #send(line: string, phase: SenderPhase, handle: (reply: Reply) => void): void {
+    this.#output.push(line, '\r\n');
+    this.#expected.push({ phase, handle });
+  }
+}
+
+/**
+ * Why a message cannot be given to a server with these extensions, as a final failure; null when it can. It
+ * is never changed to fit (RFC 6152 §3, RFC 6531 §3.3, RFC 1870 §6.1).
+ */
+export function unsendable(
+  transaction: Transaction,
+  extensions: ReadonlyMap<string, string>,
+): Failure | null {
+  const limit = Number(extensions.get('SIZE') ?? '0');
+  if (limit > 0 && transaction.sizeBytes > limit) {
+    const text = `The message has ${transaction.sizeBytes} bytes and the server takes at most ${limit}`;
+    return failure(552, '5.3.4', text);
+  }
+  if (hasUtf8Address(transaction) && !extensions.has('SMTPUTF8')) {
+    return failure(553, '5.6.7', 'The server does not take addresses with characters outside ASCII');
+  }
+  if (transaction.eightBit && !extensions.has('8BITMIME')) {
+    return failure(554, '5.6.3', 'The message has 8-bit content and the server takes 7-bit messages only');
+  }
+  return null;
+}
+
+function hasUtf8Address(transaction: Transaction): boolean {
+  return [transaction.sender, ...transaction.recipients].some((address) => /[^\x00-\x7f]/.test(address));
+}
+
+function needsUtf8(transaction: Transaction): boolean {
+  return transaction.smtputf8 || hasUtf8Address(transaction);
+}
+
+function isPositive(reply: Reply): boolean {
+  return reply.code >= 200 && reply.code < 300;
+}
+
+/** The lines of a reply to EHLO after the first (RFC 5321 §4.1.1.1); `AUTH=` is an old spelling. */
+function parseExtensions(lines: readonly string[]): Map<string, string> {
+  const extensions = new Map<string, string>();
+  for (const line of lines.slice(1)) {
+    const [keyword = '', ...parameters] = line.trim().split(/[ =]+/);
+    const known = extensions.get(keyword.toUpperCase());
+    const text = parameters.join(' ');
+    extensions.set(keyword.toUpperCase(), known === undefined ? text : `${known} ${text}`);
+  }
+  return extensions;
+}

@@ -1,0 +1,160 @@
+/** The one thread that writes: each group posted to it is one transaction, each operation one savepoint. */
+import type { DatabaseSync } from 'node:sqlite';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { type ErrorForm, errorForm } from './errors.ts';
+import {
+  type Handlers,
+  NO_FLAGS,
+  type PostedGroup,
+  type PostedOp,
+  type ThreadData,
+  type ThreadMessage,
+  type WriteOps,
+} from './protocol.ts';
+import { openConnection } from './schema.ts';
+import { BodyTable } from './write-bodies.ts';
+import { BulkActions } from './write-bulk.ts';
+import { DirectoryTables } from './write-directory.ts';
+import { MessageTables } from './write-messages.ts';
+import { ClaimTables } from './write-queue.ts';
+import { SettingTables } from './write-settings.ts';
+import type { WriterContext } from './writer-context.ts';
+
+function makeHandlers(context: WriterContext): Handlers<WriteOps> {
+  const bodies = new BodyTable(context);
+  const messages = new MessageTables(context, bodies);
+  const claims = new ClaimTables(context, messages, bodies);
+  const bulk = new BulkActions(context, messages, claims);
+  const directory = new DirectoryTables(context, bodies);
+  const settings = new SettingTables(context);
+  return {
+    reserveIds: ({ count }) => settings.reserveIds(count),
+    putChunk: ({ bodyId, n }, bytes) => bodies.putChunk(bodyId, n, bytes),
+    dropBody: ({ bodyId }) => bodies.drop(bodyId),
+    orphanBodies: () => bodies.orphanPending(),
+    sweepBodies: () => bodies.sweep(),
+    sweepMailboxes: () => directory.sweepMailboxes(),
+    accept: (input, bytes) => messages.accept(input, bytes),
+    claimDue: (request) => claims.claimDue(request),
+    renewClaims: ({ tokens, leaseMs }) => claims.renew(tokens, leaseMs),
+    settle: (input) => claims.settle(input),
+    releaseExpired: ({ all }) => claims.releaseExpired(all),
+    setHoldAll: ({ on }) => bulk.setHoldAll(on),
+    retry: ({ selector, now }) => bulk.retry(selector, now),
+    hold: ({ selector }) => bulk.hold(selector),
+    release: ({ selector }) => bulk.release(selector),
+    delete: ({ selector }) => bulk.delete(selector),
+    claimForRemoval: ({ selector, leaseMs }) => bulk.claimForRemoval(selector, leaseMs),
+    sweepMessages: ({ before }) => bulk.sweepMessages(before),
+    addDomain: ({ name }) => directory.addDomain(name),
+    removeDomain: ({ name }) => directory.removeDomain(name),
+    setForward: ({ name, forward }) => directory.setForward(name, forward),
+    setCatchAll: ({ name, address }) => directory.setCatchAll(name, address),
+    addAccount: (input) => directory.addAccount(input),
+    removeAccount: ({ address }) => directory.removeAccount(address),
+    setPassword: ({ address, passwordHash }) => directory.setPassword(address, passwordHash),
+    setEnabled: ({ address, enabled }) => directory.setEnabled(address, enabled),
+    setQuota: ({ address, quotaBytes }) => directory.setQuota(address, quotaBytes),
+    movePostmaster: ({ address }) => directory.movePostmaster(address),
+    addAlias: (alias) => directory.addAlias(alias),
+    removeAlias: ({ address }) => directory.removeAlias(address),
+    removeEntries: ({ accountId, uids }) => directory.removeEntries(accountId, uids),
+    writeSettings: (input) => settings.write(input),
+    makeSecret: ({ name, bytes }) => settings.secret(name, bytes),
+  };
+}
+
+class Writer {
+  readonly #db: DatabaseSync;
+  readonly #context: WriterContext;
+  readonly #handlers: ReadonlyMap<string, (input: never, bytes: Uint8Array) => unknown>;
+  readonly #begin;
+  readonly #commit;
+  readonly #rollback;
+  readonly #savepoint;
+  readonly #release;
+  readonly #undo;
+
+  constructor(db: DatabaseSync) {
+    this.#db = db;
+    this.#context = { db, flags: { ...NO_FLAGS } };
+    this.#handlers = new Map(Object.entries(makeHandlers(this.#context)));
+    this.#begin = db.prepare('BEGIN IMMEDIATE');
+    this.#commit = db.prepare('COMMIT');
+    this.#rollback = db.prepare('ROLLBACK');
+    this.#savepoint = db.prepare('SAVEPOINT op');
+    this.#release = db.prepare('RELEASE op');
+    this.#undo = db.prepare('ROLLBACK TO op');
+  }
+
+  run(group: PostedGroup): ThreadMessage {
+    const { flags } = this.#context;
+    flags.queued = false;
+    flags.deadBodies = false;
+    const values: unknown[] = [];
+    const errors: { index: number; error: ErrorForm }[] = [];
+    try {
+      this.#begin.run();
+      group.ops.forEach((op, index) => {
+        try {
+          values[index] = this.#runOne(op, group.slab);
+        } catch (error) {
+          // Some failures (disk full) end the whole transaction, and with it the group.
+          if (!this.#db.isTransaction) throw error;
+          values[index] = null;
+          errors.push({ index, error: errorForm(error) });
+        }
+      });
+      this.#commit.run();
+      return { type: 'group', values, errors, slab: group.slab, flags: { ...flags } };
+    } catch (error) {
+      if (this.#db.isTransaction) this.#rollback.run();
+      const form = errorForm(error);
+      const all = group.ops.map((_, index) => ({ index, error: form }));
+      return { type: 'group', values: [], errors: all, slab: group.slab, flags: NO_FLAGS };
+    }
+  }
+
+  #runOne(op: PostedOp, slab: ArrayBuffer | null): unknown {
+    const handler = this.#handlers.get(op.type);
+    if (handler === undefined) throw new Error(`no operation ${op.type}`);
+    this.#savepoint.run();
+    try {
+      const bytes = new Uint8Array(slab ?? new ArrayBuffer(0), op.offset, op.length);
+      const value = handler(op.input as never, bytes);
+      this.#release.run();
+      return value;
+    } catch (error) {
+      if (this.#db.isTransaction) {
+        this.#undo.run();
+        this.#release.run();
+      }
+      throw error;
+    }
+  }
+}
+
+function serve(port: MessagePort, { connection }: ThreadData): void {
+  const post = (message: ThreadMessage, transfer: ArrayBuffer[] = []) => port.postMessage(message, transfer);
+  let db: DatabaseSync;
+  let writer: Writer;
+  try {
+    db = openConnection(connection);
+    writer = new Writer(db);
+  } catch (error) {
+    post({ type: 'failed', error: errorForm(error) });
+    return;
+  }
+  port.on('message', (group: PostedGroup | null) => {
+    if (group === null) {
+      db.close();
+      port.close();
+      return;
+    }
+    const answer = writer.run(group);
+    post(answer, group.slab === null ? [] : [group.slab]);
+  });
+  post({ type: 'ready' });
+}
+
+if (parentPort !== null) serve(parentPort, workerData as ThreadData);

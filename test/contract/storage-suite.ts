@@ -1,0 +1,14 @@
+/** What every storage engine must do. `makePlace` gives each test a store of its own. */
+
+import { bodySuite } from './storage-bodies.ts';
+import { directorySuite } from './storage-directory.ts';
+import type { MakePlace } from './storage-fixture.ts';
+import { queueSuite } from './storage-queue.ts';
+import { queueActionsSuite } from './storage-queue-actions.ts';
+
+export function storageSuite(engine: string, makePlace: MakePlace): void {
+  bodySuite(engine, makePlace);
+  queueSuite(engine, makePlace);
+  queueActionsSuite(engine, makePlace);
+  directorySuite(engine, makePlace);
+}

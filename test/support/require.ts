@@ -1,0 +1,30 @@
+import { accessSync, constants } from 'node:fs';
+import path from 'node:path';
+import type { TestContext } from 'node:test';
+
+/**
+ * The path of a program a test drives. Absent, the test is skipped with the reason and the result is null;
+ * with CMAIL_TEST_REQUIRE=all its absence is a failure, so that a build cannot pass without it.
+ */
+export function requireTool(t: TestContext, name: string): string | null {
+  for (const folder of (process.env.PATH ?? '').split(':')) {
+    const file = path.join(folder, name);
+    if (isExecutable(file)) return file;
+  }
+  if (process.env.CMAIL_TEST_REQUIRE === 'all') {
+    throw new Error(`${name} is not installed and CMAIL_TEST_REQUIRE=all wants every tool`);
+  }
+  const reason = `${name} is not installed`;
+  t.diagnostic(`skipped: ${reason}`);
+  t.skip(reason);
+  return null;
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

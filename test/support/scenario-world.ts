@@ -1,0 +1,205 @@
+/** What scenarios share: one server, one DNS server, one outbound port, and the addresses peers listen at. */
+
+import { makeCertificates, type ServerCertificate } from './certificates.ts';
+import { type AccountInput, type CleanUp, type Cmail, type Endpoint, startCmail } from './cmail.ts';
+import { collectMail } from './collect.ts';
+import { type DnsServer, startDnsServer } from './dns-server.ts';
+import { startFullBacklog } from './full-backlog.ts';
+import {
+  readWorld,
+  type Scenario,
+  type ScenarioFile,
+  type ScenarioPeer,
+  type WorldFile,
+} from './scenario-format.ts';
+import { type PeerScript, type SmtpPeer, startSmtpPeer } from './smtp-peer.ts';
+
+export const PASSWORD = 'secret-password';
+
+interface ListedSetting {
+  readonly key: string;
+  readonly value: unknown;
+}
+
+/** A scenario's surroundings while it runs. */
+export interface Stage {
+  readonly server: Cmail;
+  readonly dns: DnsServer;
+  readonly peers: ReadonlyMap<string, SmtpPeer>;
+  readonly addresses: Readonly<Record<string, string>>;
+  /** Messages that came to a mailbox since the scenario began. */
+  mailbox(address: string): Promise<Buffer[]>;
+  script(peer: ScenarioPeer): PeerScript;
+}
+
+export class ScenarioWorld {
+  readonly #t: CleanUp;
+  readonly #folder: string;
+  readonly #dns: DnsServer;
+  readonly #port: number;
+  readonly #file: WorldFile;
+  #shared: Promise<Cmail> | undefined;
+  #usual: Readonly<Record<string, string>> = {};
+  #changed: readonly string[] = [];
+  #count = 0;
+  #certificates: Readonly<Record<'signed' | 'self-signed', ServerCertificate>> | undefined;
+
+  private constructor(t: CleanUp, folder: string, dns: DnsServer, port: number) {
+    this.#t = t;
+    this.#folder = folder;
+    this.#dns = dns;
+    this.#port = port;
+    this.#file = readWorld(this.#folder, { port: String(port) });
+  }
+
+  static async open(t: CleanUp, folder: string): Promise<ScenarioWorld> {
+    const dns = await startDnsServer({}, { negativeTtlSeconds: 60 });
+    t.after(() => dns.close());
+    // The outbound port is one setting, so all peers listen on the same port of addresses of their own.
+    const probe = await startSmtpPeer({}, { address: '127.0.9.9' });
+    await probe.close();
+    return new ScenarioWorld(t, folder, dns, probe.port);
+  }
+
+  get #config() {
+    return { hostname: this.#file.hostname, dns: { servers: [this.#dns.address] } };
+  }
+
+  /** Sets the stage for a scenario; `t` clears it afterwards. */
+  async prepare(t: CleanUp, file: ScenarioFile): Promise<{ scenario: Scenario; stage: Stage }> {
+    this.#count += 1;
+    const { ownServer, noResolver } = file.read({});
+    const shared = ownServer ? undefined : await this.#sharedServer();
+    const { hostname, settings } = this.#file;
+    const config = noResolver ? { hostname } : this.#config;
+    const server = shared ?? (await startCmail(t, { config, settings }));
+    const addresses: Record<string, string> = {
+      port: String(this.#port),
+      smtpPort: String(server.listeners.smtp.port),
+      hostname,
+    };
+    file.peerNames.forEach((name, at) => {
+      addresses[name] = `127.0.${20 + this.#count}.${at + 1}`;
+    });
+    const scenario = file.read(addresses);
+    if (file.usesTls) await this.#makeCertificates();
+    for (const [name, records] of Object.entries(scenario.dns)) this.#dns.set(name, ...records);
+    const peers = await this.#startPeers(t, scenario, server, addresses);
+    await furnish(server, scenario);
+    await this.#settle(server, scenario, shared !== undefined);
+    const mailbox = mailboxes(server);
+    const script = (peer: ScenarioPeer) => this.#script(peer, server.listeners.smtp);
+    return { scenario, stage: { server, dns: this.#dns, peers, addresses, mailbox, script } };
+  }
+
+  #sharedServer(): Promise<Cmail> {
+    this.#shared ??= this.#startShared();
+    return this.#shared;
+  }
+
+  async #startShared(): Promise<Cmail> {
+    const file = this.#file;
+    const server = await startCmail(this.#t, {
+      config: this.#config,
+      settings: file.settings,
+      domains: file.domains,
+      accounts: file.accounts.map(accountInput),
+      aliases: file.aliases,
+    });
+    await Promise.all([
+      ...file.disabled.map((address) => server.run(['account', 'disable', address])),
+      ...Object.entries(file.catchAll).map(([name, to]) => server.run(['domain', 'catch-all', name, to])),
+    ]);
+    const listed = await server.json<ListedSetting[]>(['settings', 'list']);
+    this.#usual = Object.fromEntries(listed.map(({ key, value }) => [key, settingText(value)]));
+    return server;
+  }
+
+  /** One call sets what this scenario wants and puts back what the last one changed. */
+  async #settle(server: Cmail, scenario: Scenario, shared: boolean): Promise<void> {
+    const wanted = scenario.settings;
+    if (!shared) return server.set(wanted);
+    const later = scenario.step.flatMap((step) => Object.keys(step.set ?? {}));
+    const back = Object.fromEntries(this.#changed.map((key) => [key, this.#usual[key] ?? '']));
+    await server.set({ ...back, ...wanted });
+    this.#changed = [...Object.keys(wanted), ...later];
+  }
+
+  async #startPeers(
+    t: CleanUp,
+    scenario: Scenario,
+    server: Cmail,
+    addresses: Readonly<Record<string, string>>,
+  ): Promise<Map<string, SmtpPeer>> {
+    const peers = new Map<string, SmtpPeer>();
+    for (const [name, peer] of Object.entries(scenario.peers)) {
+      const place = { address: addresses[name], port: this.#port };
+      if (peer.kind === 'closed') continue;
+      if (peer.kind === 'full-backlog') {
+        const listener = await startFullBacklog(place);
+        t.after(() => listener.close());
+        continue;
+      }
+      const started = await startSmtpPeer(this.#script(peer, server.listeners.smtp), place);
+      t.after(() => started.close());
+      peers.set(name, started);
+    }
+    return peers;
+  }
+
+  async #makeCertificates(): Promise<void> {
+    if (this.#certificates !== undefined) return;
+    const made = await makeCertificates(this.#t, ['peer.test']);
+    this.#certificates = { signed: made, 'self-signed': made.selfSigned };
+  }
+
+  #script(peer: ScenarioPeer, ourselves: Endpoint): PeerScript {
+    const { hostname, extensions, at, recipients, auth, dripMs } = peer;
+    const tls = peer.tls === undefined ? undefined : this.#certificates?.[peer.tls];
+    const handBackTo = peer.handBack ? ourselves : undefined;
+    return { hostname, extensions, at, recipients, auth, dripMs, tls, handBackTo };
+  }
+}
+
+/** Makes the scenario's own domains, accounts, aliases, catch-alls and forwards. */
+async function furnish(server: Cmail, scenario: Scenario): Promise<void> {
+  for (const name of scenario.domains) await server.run(['domain', 'add', name]);
+  for (const { address, password, quota } of scenario.accounts.map(accountInput)) {
+    const limit = quota === undefined ? [] : ['--quota', quota];
+    await server.run(['account', 'add', address, '--password-stdin', ...limit], { input: `${password}\n` });
+  }
+  for (const [name, targets] of Object.entries(scenario.aliases)) {
+    await server.run(['alias', 'add', name, ...targets]);
+  }
+  for (const [name, to] of Object.entries(scenario.catchAll)) {
+    await server.run(['domain', 'catch-all', name, to]);
+  }
+  for (const [name, to] of Object.entries(scenario.forwards)) {
+    await server.run(['domain', 'forward', name, '--to', to]);
+  }
+}
+
+/** Collects mailboxes and keeps what came, so that several steps can look at it. */
+function mailboxes(server: Cmail): Stage['mailbox'] {
+  const seen = new Map<string, Buffer[]>();
+  return async (address) => {
+    const messages = [
+      ...(seen.get(address) ?? []),
+      ...(await collectMail(server.listeners.pop3, address, PASSWORD)),
+    ];
+    seen.set(address, messages);
+    return messages;
+  };
+}
+
+function accountInput(text: string): AccountInput {
+  const [address = '', quota] = text.split(' ');
+  return { address, password: PASSWORD, quota };
+}
+
+/** A value of `settings list --json` as `settings set` takes it. */
+function settingText(value: unknown): string {
+  if (Array.isArray(value)) return value.join(',');
+  if (typeof value === 'boolean') return value ? 'on' : 'off';
+  return String(value ?? '');
+}
