@@ -8,7 +8,7 @@ import { median } from './machine.ts';
 
 export const SESSIONS = 50;
 export const MESSAGE_BYTES = 10 * 1024;
-const RECIPIENT = { address: 'user@local.example', password: 'secret' };
+const RECIPIENT = { address: 'user@local.example', password: 'long enough' };
 
 export interface AcceptFigures {
   /** One connection for many messages (`smtp-source -d`), or one each. */

@@ -4,7 +4,7 @@ import { type Memory, memoryOf } from './machine.ts';
 
 export const MEMORY_SESSIONS = 100;
 export const MEMORY_MESSAGE_MEGABYTES = 25;
-const RECIPIENT = { address: 'user@local.example', password: 'secret' };
+const RECIPIENT = { address: 'user@local.example', password: 'long enough' };
 const LINE = `${'x'.repeat(76)}\r\n`;
 const BLOCK = Buffer.from(LINE.repeat(Math.floor((64 * 1024) / LINE.length)));
 

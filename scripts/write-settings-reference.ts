@@ -22,7 +22,10 @@ bytes); durations as a plain number in the unit of the setting or with s, m, h, 
 `;
 
 /** Settings by the part of the page they stand on, in the order of the table. */
-const CHAPTERS: readonly { readonly title: string; readonly holds: (key: string, index: number) => boolean }[] = [
+const CHAPTERS: readonly {
+  readonly title: string;
+  readonly holds: (key: string, index: number) => boolean;
+}[] = [
   { title: 'SMTP Configuration > Advanced', holds: (_, index) => index < 8 },
   { title: 'SMTP host', holds: (key) => key.startsWith('smtp.host.') },
   { title: 'Phase timeouts', holds: (key) => key.startsWith('smtp.timeout.') },

@@ -60,15 +60,17 @@ export function queueListJson(messages: readonly QueuedMessage[]): MessageJson[]
   return messages.map(oneMessage);
 }
 
-/** `queue show ID` and `message ID`: the message and its timeline. What an event's kind needs stands beside its kind. */
+/**
+ * What an event's kind needs stands beside its kind. A detail that is itself called `kind` (of a failure, of a
+ * notice) is shown as `fallbackKind`, `noticeKind` and so on.
+ */
+function eventJson({ at, kind, recipient, detail }: MessageEvent): EventJson {
+  const { kind: detailKind, ...rest } = detail;
+  const named = detailKind === undefined ? {} : { [`${kind}Kind`]: detailKind };
+  return { ...rest, ...named, at: isoTime(at), kind, recipient };
+}
+
+/** `queue show ID` and `message ID`: the message and its timeline. */
 export function messageJson(message: QueuedMessage, events: readonly MessageEvent[]): TimelineJson {
-  return {
-    ...oneMessage(message),
-    events: events.map(({ at, kind, recipient, detail }) => ({
-      ...detail,
-      at: isoTime(at),
-      kind,
-      recipient,
-    })),
-  };
+  return { ...oneMessage(message), events: events.map(eventJson) };
 }

@@ -213,15 +213,20 @@ export class Connection {
 
   #await(answer: Promise<void>): void {
     this.#busy = true;
-    answer
-      .catch((error: unknown) => {
-        this.#deps.log('error', 'a decision failed', { client: this.#address, why: describeError(error) });
-        this.#session.answer(FAULT);
-      })
-      .then(() => {
+    answer.then(
+      () => {
         this.#busy = false;
         this.#run();
-      });
+      },
+      (error: unknown) => {
+        this.#busy = false;
+        this.#deps.log('error', 'a session failed', { client: this.#address, why: describeError(error) });
+        this.#fail(
+          reply(421, '4.3.0', `${this.#deps.hostname} something went wrong here, please try again later`),
+          'a fault',
+        );
+      },
+    );
   }
 
   /** Hands on what the store refused before; false while it still has no room. */

@@ -1,8 +1,8 @@
 /** Asking a forward host at RCPT whether it knows a recipient (BEHAVIOUR.md, "Who is refused" 4). */
-import { replyText } from '../mail/reply.ts';
 import type { CurrentSettings } from '../settings/values.ts';
 import { SenderSession } from '../smtp/sender-session.ts';
-import { dial, isLoopback } from './connect.ts';
+import { type Dialled, dial, isLoopback } from './connect.ts';
+import type { Routes } from './ports.ts';
 import { PeerConnection } from './talk.ts';
 
 const KNOWN_MS = 10 * 60_000;
@@ -19,12 +19,14 @@ export interface ForwardProbeOptions {
   /** Our name in EHLO. */
   readonly hostname: string;
   readonly settings: CurrentSettings;
+  /** Finds the host's addresses, as for mail to it; without it only what the system's own lookup gives. */
+  readonly routes?: Pick<Routes, 'plan'>;
 }
 
 export class ForwardProbe {
   readonly #options: ForwardProbeOptions;
   /** Oldest first. */
-  readonly #cache = new Map<string, { answer: ProbeAnswer; text: string; until: number }>();
+  readonly #cache = new Map<string, { answer: ProbeAnswer; until: number }>();
   readonly #underWay = new Map<string, Promise<ProbeAnswer>>();
 
   constructor(options: ForwardProbeOptions) {
@@ -32,36 +34,36 @@ export class ForwardProbe {
   }
 
   /**
-   * Asks `host` (a name or address) with MAIL and RCPT and sends nothing. Answers are kept; the same question
+   * Asks `host` (a name or address) with the null sender and RCPT, and sends nothing. Answers are kept; the same question
    * under way is asked once; beyond 20 at a time the answer is `unreachable`. Never rejects.
    */
-  ask(host: string, port: number, sender: '', recipient: string): Promise<ProbeAnswer> {
+  ask(host: string, port: number, recipient: string): Promise<ProbeAnswer> {
     const key = JSON.stringify([host, port, recipient]);
     const kept = this.#cache.get(key);
     if (kept !== undefined && Date.now() < kept.until) return Promise.resolve(kept.answer);
     const asked = this.#underWay.get(key);
     if (asked !== undefined) return asked;
     if (this.#underWay.size >= MAX_PROBES) return Promise.resolve('unreachable');
-    const asking = this.#ask(key, host, port, sender, recipient).finally(() => this.#underWay.delete(key));
+    const asking = this.#ask(key, host, port, recipient).finally(() => this.#underWay.delete(key));
     this.#underWay.set(key, asking);
     return asking;
   }
 
-  /** The host's words of the last kept answer `unknown`; null without one. */
-  refusal(host: string, port: number, recipient: string): string | null {
-    const kept = this.#cache.get(JSON.stringify([host, port, recipient]));
-    return kept?.answer === 'unknown' ? kept.text : null;
-  }
-
-  async #ask(key: string, host: string, port: number, sender: '', recipient: string): Promise<ProbeAnswer> {
+  async #ask(key: string, host: string, port: number, recipient: string): Promise<ProbeAnswer> {
     const { settings, hostname } = this.#options;
     const { socketTimeoutMs } = settings();
     const limit = AbortSignal.timeout(socketTimeoutMs + TALK_MS);
-    const endpoint = { host, port, address: host, tls: 'opportunistic' } as const;
-    const dialled = await dial({ endpoint, timeoutMs: socketTimeoutMs, signal: limit });
-    if (!dialled.ok) return 'unreachable';
+    const dialled = await this.#dial(host, port, recipient, limit);
+    if (!dialled?.ok) return 'unreachable';
     const session = new SenderSession({
-      ...{ hostname, refuseSelf: false, tls: 'none', secure: null, credentials: null, loopback: isLoopback(host) },
+      ...{
+        hostname,
+        refuseSelf: false,
+        tls: 'none',
+        secure: null,
+        credentials: null,
+        loopback: isLoopback(host),
+      },
       probe: true,
     });
     const connection = new PeerConnection({ socket: dialled.socket, session, host, tls: null, settings });
@@ -70,23 +72,43 @@ export class ForwardProbe {
     try {
       if ((await connection.open()) !== null) return 'unreachable';
       const nothing = { sizeBytes: 0, eightBit: false, smtputf8: false };
-      const { results } = await connection.transact({ sender, recipients: [recipient], ...nothing }, noBytes);
+      const { results } = await connection.transact(
+        { sender: '', recipients: [recipient], ...nothing },
+        noBytes,
+      );
       const result = results[0] ?? null;
       if (result === null || result.stage !== 'rcpt') return 'unreachable';
       if (!result.accepted && result.reply.code < 500) return 'unreachable';
-      return this.#keep(key, result.accepted ? 'known' : 'unknown', replyText(result.reply));
+      return this.#keep(key, result.accepted ? 'known' : 'unknown');
     } finally {
       limit.removeEventListener('abort', onLate);
       connection.quit();
     }
   }
 
-  #keep(key: string, answer: ProbeAnswer, text: string): ProbeAnswer {
+  /** The first address that takes a connection; null when there is none to dial. */
+  async #dial(host: string, port: number, recipient: string, limit: AbortSignal): Promise<Dialled | null> {
+    const { routes } = this.#options;
+    const settings = this.#options.settings();
+    const domain = recipient.slice(recipient.lastIndexOf('@') + 1);
+    const target = { type: 'forward', domain, host, port } as const;
+    const route = await routes?.plan(target, { settings, fresh: false, assumedExternal: false });
+    const addresses = route === undefined ? [host] : (route.hosts[0]?.addresses ?? []);
+    let last: Dialled | null = null;
+    for (const address of addresses) {
+      const endpoint = { host, port, address, tls: 'none' } as const;
+      last = await dial({ endpoint, timeoutMs: settings.socketTimeoutMs, signal: limit });
+      if (last.ok || limit.aborted) break;
+    }
+    return last;
+  }
+
+  #keep(key: string, answer: ProbeAnswer): ProbeAnswer {
     this.#cache.delete(key);
     const oldest = this.#cache.keys().next().value;
     if (this.#cache.size >= CACHE_ENTRIES && oldest !== undefined) this.#cache.delete(oldest);
     const until = Date.now() + (answer === 'known' ? KNOWN_MS : UNKNOWN_MS);
-    this.#cache.set(key, { answer, text, until });
+    this.#cache.set(key, { answer, until });
     return answer;
   }
 }

@@ -13,9 +13,6 @@ const DOT = 0x2e;
  */
 const DOTTED_EVENT = /\r\n\.|\r(?!\n)|(?<!\r)\n/g;
 const CHUNKED_EVENT = /\r(?!\n)|(?<!\r)\n/g;
-/* Once a bare newline has settled the message's fate only its end matters. */
-const DOTTED_END = /\r\n\.|\r$/g;
-const CHUNKED_END = /\r$/g;
 
 /** How the end of a message is known: `dotted` for DATA (RFC 5321 §4.1.1.4), `chunked` for BDAT (RFC 3030). */
 export type Framing = 'dotted' | 'chunked';
@@ -56,7 +53,7 @@ export class DataDecoder {
     this.#normalise = bareNewline === 'normalise';
   }
 
-  /** Bare newlines were met and are not to be repaired: no more pieces come, only the end is sought. */
+  /** A bare newline was met and is not to be repaired: no more pieces come, only the end is sought. */
   get refused(): boolean {
     return this.bareNewline && !this.#normalise;
   }
@@ -141,12 +138,12 @@ export class DataDecoder {
   /** Text up to the next event, or the event at the present place. */
   #readText(): Buffer {
     const start = this.#at;
-    const event = this.#event();
+    const event = this.#dotted ? DOTTED_EVENT : CHUNKED_EVENT;
     event.lastIndex = start;
     if (!event.test(this.#text)) {
       this.#at = this.#bytes.length;
-      // A refused message is searched for its end only, so its last LF may be a bare one.
-      if (this.#text.endsWith('\r\n') && this.#at - start >= 2) this.#state = 'line-start';
+      // A bare LF would have been an event, so this one ends a CRLF.
+      if (this.#bytes[this.#at - 1] === LF) this.#state = 'line-start';
       return this.#bytes.subarray(start);
     }
     const end = event.lastIndex;
@@ -165,11 +162,6 @@ export class DataDecoder {
       return this.#bareNewline();
     }
     return this.#bytes.subarray(start, end - 1);
-  }
-
-  #event(): RegExp {
-    if (this.refused) return this.#dotted ? DOTTED_END : CHUNKED_END;
-    return this.#dotted ? DOTTED_EVENT : CHUNKED_EVENT;
   }
 
   /** A CR or LF alone: the newline that stands for it, for `#count` alone when it is refused. */

@@ -37,6 +37,8 @@ export interface SenderSessionOptions {
   readonly credentials: { readonly username: string; readonly password: string } | null;
   /** The peer is on loopback, where a password may go in clear. */
   readonly loopback: boolean;
+  /** Only ask about recipients: no DATA. */
+  readonly probe?: boolean;
 }
 
 /** Why a connection can be used no further. */
@@ -134,10 +136,10 @@ export class SenderSession {
   }
 
   receive(bytes: Uint8Array): void {
-    if (this.#state === 'ended') return;
+    if (this.#state === 'ended' || this.#handshaking) return;
     this.#parser.push(bytes);
     for (;;) {
-      if (this.phase === 'ended') return;
+      if (this.phase === 'ended' || this.#handshaking) return;
       const reply = this.#parser.next();
       if (reply === null) return;
       if (reply === 'malformed') {
@@ -146,6 +148,11 @@ export class SenderSession {
       }
       this.#onReply(reply);
     }
+  }
+
+  /** Between the reply to STARTTLS and TLS; what the peer says in clear there is not heard (RFC 3207 §6). */
+  get #handshaking(): boolean {
+    return this.#state === 'starttls' && this.#expected.length === 0;
   }
 
   next(): SenderAction | null {
@@ -177,7 +184,7 @@ export class SenderSession {
   begin(transaction: Transaction): void {
     this.#transaction = transaction;
     this.#results = transaction.recipients.map(() => null);
-    const pipelining = this.#extensions.has('PIPELINING');
+    const pipelining = this.#extensions.has('PIPELINING') && this.#options.probe !== true;
     if (this.#needsReset) {
       this.#needsReset = false;
       // Whatever it answers: if the old transaction is still there, MAIL will be refused and say so.
@@ -356,7 +363,8 @@ export class SenderSession {
       this.#sendRcpt(index + 1);
       return;
     }
-    if (this.#hasAccepted()) this.#send('DATA', 'data', (answer) => this.#onData(answer));
+    if (this.#hasAccepted() && this.#options.probe !== true)
+      this.#send('DATA', 'data', (answer) => this.#onData(answer));
     else this.#finish();
   }
 

@@ -189,6 +189,18 @@ export function bodySuite(engine: string, makePlace: MakePlace): void {
         assert.deepEqual(await storage.verify(), []);
       }));
 
+    it('takes more operations at once than one group holds', () =>
+      withStore(makePlace, async (storage) => {
+        const account = await makeAccount(storage);
+        await Promise.all(
+          Array.from({ length: 700 }, (_, n) => accept(storage, [local(account, '')], `${n}`)),
+        );
+        const { entries } = await storage.inbox(account.id, { afterUid: 0, limit: 1000 });
+        assert.equal(new Set(entries.map(({ messageId }) => messageId)).size, 700);
+        assert.equal(storage.handedOnBytes(), 0);
+        assert.deepEqual(await storage.verify(), []);
+      }));
+
     it('never gives a message id twice', () =>
       withStore(makePlace, async (storage, reopen) => {
         const seen = new Set<number>();

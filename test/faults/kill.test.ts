@@ -14,7 +14,7 @@ import { type SmtpPeer, startSmtpPeer } from '../support/smtp-peer.ts';
 const ROUNDS = Number(process.env.CMAIL_KILL_ROUNDS ?? '3');
 const MESSAGES = 2_000;
 const SESSIONS = 20;
-const USER = { address: 'user@local.example', password: 'secret' };
+const USER = { address: 'user@local.example', password: 'long enough' };
 
 interface Accepted {
   readonly marker: string;

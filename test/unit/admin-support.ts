@@ -73,7 +73,12 @@ export async function openWorld(t: TestContext): Promise<World> {
           decision: 'external',
           rule: 'not-hosted',
           reply: { code: 250, enhanced: '2.1.5', text: 'Ok' },
-          route: { via: request.settings.useMxResolution ? 'mx' : 'smtp-host', fallback: null, failure: null, hosts: [] },
+          route: {
+            via: request.settings.useMxResolution ? 'mx' : 'smtp-host',
+            fallback: null,
+            failure: null,
+            hosts: [],
+          },
           steps: [{ kind: 'rule', text: 'made up' }],
         };
       },
@@ -113,8 +118,18 @@ export async function putMessage(
     recipients: recipients.map(
       (one): NewRecipient =>
         typeof one === 'number'
-          ? { address: 'a', original: 'a', rule: 'account', to: { type: 'local', delivery: { accountId: one, header: '' } } }
-          : { address: one, original: one, rule: 'not-hosted', to: { type: 'queue', destination: one.slice(one.indexOf('@') + 1) } },
+          ? {
+              address: 'a',
+              original: 'a',
+              rule: 'account',
+              to: { type: 'local', delivery: { accountId: one, header: '' } },
+            }
+          : {
+              address: one,
+              original: one,
+              rule: 'not-hosted',
+              to: { type: 'queue', destination: one.slice(one.indexOf('@') + 1) },
+            },
     ),
   });
   return id;
@@ -147,23 +162,40 @@ export async function cli(world: World, words: readonly string[], stdin = ''): P
       close: async () => undefined,
     };
   };
-  const io = { stdin: Readable.from([Buffer.from(stdin)]), stdout: sink(out), stderr: sink(err), env: {}, cwd: world.folder };
+  const io = {
+    stdin: Readable.from([Buffer.from(stdin)]),
+    stdout: sink(out),
+    stderr: sink(err),
+    env: {},
+    cwd: world.folder,
+  };
   const code = await runCli(words, io, connect);
   return { code, out: Buffer.concat(out).toString(), err: Buffer.concat(err).toString(), asked };
 }
 
 /** A terminal on which `typed` is entered. */
-export async function cliOnTerminal(world: World, words: readonly string[], typed: readonly string[]): Promise<CliResult> {
+export async function cliOnTerminal(
+  world: World,
+  words: readonly string[],
+  typed: readonly string[],
+): Promise<CliResult> {
   const out: Buffer[] = [];
   const err: Buffer[] = [];
   const answers = [...typed];
   const terminal = new PassThrough();
-  const stdin = Object.assign(terminal, { isTTY: true, setRawMode: (on: boolean) => on && terminal.write(answers.shift() ?? '\x03') });
+  const stdin = Object.assign(terminal, {
+    isTTY: true,
+    setRawMode: (on: boolean) => on && terminal.write(answers.shift() ?? '\x03'),
+  });
   const connect: Connect = async () => ({
     call: async <T>(op: string, args: unknown = {}) => (await runOperation(world.context, op, args)) as T,
     close: async () => undefined,
   });
-  const code = await runCli(words, { stdin, stdout: sink(out), stderr: sink(err), env: {}, cwd: world.folder }, connect);
+  const code = await runCli(
+    words,
+    { stdin, stdout: sink(out), stderr: sink(err), env: {}, cwd: world.folder },
+    connect,
+  );
   return { code, out: Buffer.concat(out).toString(), err: Buffer.concat(err).toString(), asked: null };
 }
 

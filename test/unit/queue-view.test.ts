@@ -68,6 +68,6 @@ it('puts what an event needs beside its kind, never over it', () => {
   ];
   assert.deepEqual(messageJson(MESSAGE, events), {
     ...LISTED,
-    events: [{ at: AT, kind: 'attempt', recipient: null, host: 'mx.x.example' }],
+    events: [{ at: AT, kind: 'attempt', recipient: null, host: 'mx.x.example', attemptKind: 'unreachable' }],
   });
 });

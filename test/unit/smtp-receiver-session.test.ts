@@ -189,6 +189,10 @@ test('BDAT: chunks, refusals and their bytes', () => {
   // Too large: said at each chunk, and the rest is dropped until LAST.
   const large = run([`${ENVELOPE}BDAT 501\r\n${'x'.repeat(501)}BDAT 6\r\nQUIT\r\nBDAT 0 LAST\r\nNOOP\r\n`]);
   assert.deepEqual(statuses(large.output).slice(3), ['552 5.3.4', '552 5.3.4', '552 5.3.4', '250 2.0.0']);
+  // The CRLF a last line lacks is part of what would be stored.
+  const exact = (bytes: number): string => `${ENVELOPE}BDAT ${bytes} LAST\r\n${'x'.repeat(bytes)}`;
+  assert.equal(run([exact(498)]).messages[0]?.length, 500);
+  assert.deepEqual(statuses(run([exact(499)]).output).slice(-1), ['552 5.3.4']);
   // An announced size is enough to know: nothing of the chunk is handed on.
   const driver = new Driver();
   driver.feed(`${ENVELOPE}BDAT 501\r\nxxx`);

@@ -1,0 +1,43 @@
+import { z } from 'zod';
+import { suggestKey } from '../settings/service.js';
+import { SETTINGS_FILE_BYTES } from '../settings/toml.js';
+import { OperationError } from './context.js';
+import { MAX_ROWS, operation } from './operation.js';
+/** A key and its text as entered. */
+export const changeSchema = z.strictObject({ key: z.string().max(1000), value: z.string().max(100_000) });
+export const settingsOperations = {
+    'settings.list': operation(z.strictObject({}), ({ settings }) => settings.list()),
+    'settings.get': operation(z.strictObject({ key: z.string().max(1000) }), ({ settings }, { key }) => {
+        const view = settings.get(key);
+        if (view)
+            return view;
+        const near = suggestKey(key);
+        throw new OperationError(`there is no setting ${key}`, near === undefined ? 'See "cmail settings list".' : `Did you mean ${near}?`);
+    }),
+    'settings.set': operation(z.strictObject({ changes: z.array(changeSchema).min(1).max(200) }), async ({ settings, author, wakeSender }, { changes }) => {
+        const done = accepted(await settings.set(changes, author));
+        wakeSender();
+        return done;
+    }),
+    'settings.export': operation(z.strictObject({}), ({ settings }) => settings.exportToml()),
+    'settings.apply': operation(z.strictObject({ text: z.string().max(SETTINGS_FILE_BYTES), dryRun: z.boolean() }), async ({ settings, author, wakeSender }, { text, dryRun }) => {
+        const done = accepted(await settings.applyToml(text, author, dryRun));
+        if (!dryRun)
+            wakeSender();
+        return done;
+    }),
+    'settings.history': operation(z.strictObject({ limit: z.number().int().min(1).max(MAX_ROWS) }), async ({ settings }, { limit }) => {
+        const entries = await settings.history(limit);
+        return entries.map((entry) => ({ ...entry, at: new Date(entry.at).toISOString() }));
+    }),
+    'settings.revert': operation(z.strictObject({ n: z.number().int().min(1) }), async ({ settings, author, wakeSender }, { n }) => {
+        const done = accepted(await settings.revert(n, author));
+        wakeSender();
+        return done;
+    }),
+};
+function accepted(outcome) {
+    if (outcome.ok)
+        return outcome;
+    throw new OperationError(outcome.message, outcome.mend);
+}

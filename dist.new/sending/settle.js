@@ -1,0 +1,57 @@
+/** Recording what became of a claim, although the store may have trouble at that moment. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describeError } from '../mail/failure.js';
+import { StorageError } from '../storage/contract.js';
+const FIRST_WAIT_MS = 250;
+const LONGEST_WAIT_MS = 5_000;
+/** Wait before the next attempt when the store refuses what an outcome asks for. */
+const REFUSED_WAIT_MS = 5 * 60_000;
+/**
+ * Settles until it is done: a delivered message must not be sent twice because the disk was full for a
+ * while. Gives up on a lapsed claim, and when `signal` says that there is no more time. Never rejects.
+ */
+export async function settleClaim(store, input, log, signal) {
+    let waitMs = FIRST_WAIT_MS;
+    let wanted = input;
+    for (;;) {
+        try {
+            return await store.settle(wanted);
+        }
+        catch (error) {
+            const kind = error instanceof StorageError ? error.kind : 'internal';
+            const fields = { token: input.token, error: describeError(error) };
+            if (kind === 'stale-claim')
+                return log('warn', 'the claim had lapsed; what became of it is not recorded', fields);
+            if (kind !== 'unavailable') {
+                if (wanted !== input)
+                    return log('error', 'what became of a claim cannot be recorded', fields);
+                log('error', 'the store refused an outcome; what is delivered is recorded, the rest waits', fields);
+                wanted = withoutRefusable(input);
+                continue;
+            }
+            log('warn', 'the store cannot record what became of a claim; trying again', fields);
+            if (!(await waited(waitMs, signal)))
+                return log('error', 'stopping without having recorded a claim', fields);
+            waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS);
+        }
+    }
+}
+/** Only what concerns nothing but the claimed rows: deliveries stand, everything else waits. */
+function withoutRefusable(input) {
+    const nextAttemptAt = Date.now() + REFUSED_WAIT_MS;
+    const outcomes = input.outcomes.map((outcome) => outcome.result.type === 'failed' || outcome.result.type === 'expanded'
+        ? { ...outcome, result: { type: 'deferred', nextAttemptAt } }
+        : outcome);
+    const events = input.events.filter(({ kind }) => kind !== 'failed' && kind !== 'notice' && kind !== 'decided');
+    return { token: input.token, outcomes, events, notices: [] };
+}
+async function waited(waitMs, signal) {
+    try {
+        await sleep(waitMs, undefined, { signal });
+        return true;
+    }
+    catch {
+        // The only way for this wait to fail is the signal.
+        return false;
+    }
+}
