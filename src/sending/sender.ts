@@ -28,9 +28,10 @@ const DEFAULTS: SenderOptions = { leaseMs: 120_000, renewMs: 40_000, pollMs: 1_0
 
 /** Destinations read at once. */
 const PAGE = 200;
-/** Messages claimed at once for a destination; more when it fails, as one attempt then speaks for all. */
-const BATCH = 10;
-const BATCH_WHEN_FAILING = 50;
+/** Messages claimed at once for each session a destination may have, so that connections are shared. */
+const CLAIMS_PER_SESSION = 2;
+/** Claimed at once when it fails, as one attempt then speaks for all. */
+const CLAIMS_WHEN_FAILING = 50;
 /** Messages after which a session makes room for other destinations. */
 const TURN = 20;
 /** A destination in which nothing could be claimed after all is left alone for a moment. */
@@ -262,7 +263,7 @@ export class Sender {
   async #refill(work: Work, lane: Lane): Promise<boolean> {
     const { store, settings, log } = this.#deps;
     const { leaseMs } = this.#options;
-    const limit = lane.failingSince === null ? BATCH : BATCH_WHEN_FAILING;
+    const limit = lane.failingSince === null ? CLAIMS_PER_SESSION * lane.limit : CLAIMS_WHEN_FAILING;
     const { retryScheduleMs } = settings();
     const takenAt = Date.now();
     const { destination } = work;
@@ -275,7 +276,7 @@ export class Sender {
         return false;
       }
       work.batch.push(...jobs);
-      for (let more = 1; more < jobs.length; more += 1) this.#startWorker(work);
+      for (let more = 1; more * CLAIMS_PER_SESSION < jobs.length; more += 1) this.#startWorker(work);
       return jobs.length > 0;
     } catch (error) {
       log('error', 'due mail cannot be claimed', { destination, error: describeError(error) });

@@ -15,7 +15,6 @@ import { startTls } from './connect.ts';
 
 /** A session in which nothing completes for this long is closed, whatever the waits are set to. */
 const NO_PROGRESS_MS = 30 * 60_000;
-/** Data may be slow at first; after this it must keep the average. */
 const RATE_GRACE_MS = 60_000;
 
 /** The bytes of a message on their way out, before dot-stuffing. */
@@ -39,6 +38,8 @@ export interface PeerConnectionOptions {
   readonly tls: string | null;
   /** Asked anew for each wait, so that a change acts at once. */
   readonly settings: () => Pick<Settings, 'timeouts' | 'bufferSizeBytes' | 'minDataRate'>;
+  /** Data may be slower than the average asked for at first; default a minute. */
+  readonly rateGraceMs?: number;
 }
 
 export class PeerConnection {
@@ -48,6 +49,7 @@ export class PeerConnection {
   #socket: Socket;
   readonly #host: string;
   readonly #settings: PeerConnectionOptions['settings'];
+  readonly #rateGraceMs: number;
   #tls: string | null;
   #timer: NodeJS.Timeout | undefined;
   #armedFor = '';
@@ -62,6 +64,7 @@ export class PeerConnection {
     this.#host = options.host;
     this.#tls = options.tls;
     this.#settings = options.settings;
+    this.#rateGraceMs = options.rateGraceMs ?? RATE_GRACE_MS;
     this.#listen(options.socket);
     this.#advance();
   }
@@ -215,7 +218,9 @@ export class PeerConnection {
 
   /** Null when all is written or the server interrupted; otherwise why the message could not be read. */
   async #sendBody(message: MessageBytes): Promise<string | null> {
-    const writer = new DataWriter(this.#settings, (bytes, waitMs) => this.#write(bytes, waitMs));
+    const writer = new DataWriter(this.#settings, this.#rateGraceMs, (bytes, waitMs) =>
+      this.#write(bytes, waitMs),
+    );
     try {
       for await (const chunk of message()) {
         if (!(await writer.take(chunk))) return null;
@@ -255,6 +260,7 @@ export class PeerConnection {
  */
 class DataWriter {
   readonly #settings: PeerConnectionOptions['settings'];
+  readonly #rateGraceMs: number;
   readonly #write: (bytes: Uint8Array, waitMs: number) => Promise<boolean>;
   readonly #stuffer = new DotStuffer();
   readonly #buffer: Buffer;
@@ -264,9 +270,11 @@ class DataWriter {
 
   constructor(
     settings: PeerConnectionOptions['settings'],
+    rateGraceMs: number,
     write: (bytes: Uint8Array, waitMs: number) => Promise<boolean>,
   ) {
     this.#settings = settings;
+    this.#rateGraceMs = rateGraceMs;
     this.#write = write;
     this.#buffer = Buffer.allocUnsafe(settings().bufferSizeBytes);
   }
@@ -291,7 +299,7 @@ class DataWriter {
   async #flush(): Promise<boolean> {
     const { timeouts, minDataRate } = this.#settings();
     // Only our waiting for the peer counts, not the time our own disk took.
-    const rateLimitMs = Math.max(RATE_GRACE_MS, (this.#writtenBytes / Math.max(minDataRate, 1)) * 1000);
+    const rateLimitMs = Math.max(this.#rateGraceMs, (this.#writtenBytes / Math.max(minDataRate, 1)) * 1000);
     const waitMs = Math.max(1, Math.min(timeouts.dataBlockMs, rateLimitMs - this.#waitedMs, NO_PROGRESS_MS));
     const startedAt = performance.now();
     const written = await this.#write(this.#buffer.subarray(0, this.#filled), waitMs);

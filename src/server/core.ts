@@ -57,7 +57,7 @@ export async function openCore(config: NodeConfig, folder: DataFolder, log: Log)
   const decision: DecisionDependencies = {
     directory: new Directory(storage),
     noticeRate: new NoticeRate(),
-    askForwardHost: (host, port, recipient) => probe.ask(host, port, '', recipient),
+    askForwardHost: (host, port, recipient) => probe.ask(host, port, recipient),
     isOwnLiteral: (domain) => isOwnLiteral(domain, settings.current()),
   };
   const trace = new Trace(await storage.serverSecret('received-token', TOKEN_KEY_BYTES));

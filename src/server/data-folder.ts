@@ -2,9 +2,9 @@
  * The data folder: made private, kept by one process at a time. The lock is an open exclusive transaction
  * on a small SQLite file, so the kernel frees it however the process ends.
  */
-import { accessSync, constants, mkdirSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, statSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describeError, failed, ok, type Result } from '../mail/failure.ts';
 
@@ -49,7 +49,7 @@ export function openDataFolder(path: string, waitMs: number): Result<DataFolder,
 
 function prepare(path: string): string | null {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeFolder(path);
     if (!statSync(path).isDirectory())
       return `The data folder ${path} is not a folder. Name another one with --data.`;
     accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
@@ -57,6 +57,13 @@ function prepare(path: string): string | null {
   } catch (error) {
     return `The data folder ${path} cannot be written: ${describeError(error)}. Give this user the rights, or name another folder with --data.`;
   }
+}
+
+/** Node's own recursive mkdir never returns where the kernel answers ENOENT, as below /proc. */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  makeFolder(dirname(path));
+  mkdirSync(path, { mode: 0o700 });
 }
 
 /** `cmail.pid`, for whoever wants to signal the server. */

@@ -114,6 +114,8 @@ export class SenderSession {
   #transaction: Transaction | null = null;
   #results: (RecipientResult | null)[] = [];
   #needsReset = false;
+  /** The phase of the reply being handled. */
+  #handling: SenderPhase | null = null;
 
   constructor(options: SenderSessionOptions) {
     this.#options = options;
@@ -227,7 +229,9 @@ export class SenderSession {
       return;
     }
     this.#expected.shift();
+    this.#handling = expected.phase;
     expected.handle(reply);
+    this.#handling = null;
   }
 
   /** A reply in the middle of the data: the server has seen enough and will not read the rest. */
@@ -417,7 +421,7 @@ export class SenderSession {
 
   #fail(kind: SessionProblem['kind'], text: string, reply: Reply | null): void {
     if (this.#state === 'ended') return;
-    const problem: SessionProblem = { kind, phase: this.phase, reply, text };
+    const problem: SessionProblem = { kind, phase: this.#handling ?? this.phase, reply, text };
     // Accepted at RCPT is not yet delivered: only refusals are known now.
     const results = this.#results.map((result) => (result?.accepted === true ? null : result));
     this.#state = 'ended';

@@ -21,6 +21,8 @@ const peer = z.strictObject({
   auth: z.strictObject({ user: z.string(), password: z.string() }).optional(),
   dripMs: z.number().optional(),
   handBack: z.boolean().optional(),
+  /** Recipients it adds to what it hands back. */
+  handBackAlso: z.array(z.string()).optional(),
 });
 
 const send = z.strictObject({
@@ -52,6 +54,8 @@ const step = z.strictObject({
   mail: z.string().optional(),
   rcpt: words.optional(),
   end: z.string().optional(),
+  /** `explain` gives each recipient's reply in advance; false where it cannot know. */
+  explained: z.boolean().default(true),
   /** Regular expression over the text of the last reply that refused, else of the last reply. */
   says: z.string().optional(),
 

@@ -93,6 +93,7 @@ export class StepRunner {
     const body = send.body?.replace(/\r?\n/g, '\r\n');
     const plain = letter({ from: send.from, to: send.to[0] ?? '', subject, body });
     const data = send.header.map((line) => `${line}\r\n`).join('') + plain;
+    const foretold = expected.explained ? await this.#foretell(send) : [];
     const client = await greeted({
       ...this.#stage.server.listeners.smtp,
       localAddress: PLACES[send.client] ?? send.client,
@@ -107,10 +108,26 @@ export class StepRunner {
       this.#sent.push(data);
       this.#id = sent.id;
       checkReplies(sent, expected);
+      for (const [at, reply] of sent.rcpt.entries()) {
+        const told = foretold[at] ?? `${reply.code} ${reply.enhanced}`;
+        assert.equal(`${reply.code} ${reply.enhanced}`, told, `explain of ${send.to[at]} said so`);
+      }
       await client.quit();
     } finally {
       client.destroy();
     }
+  }
+
+  /** The reply `explain` gives for each recipient, as `550 5.1.1`. */
+  async #foretell(send: ScenarioSend): Promise<string[]> {
+    const { server } = this.#stage;
+    const who = ['--from', send.from, '--client', PLACES[send.client] ?? send.client];
+    const told: string[] = [];
+    for (const address of send.to) {
+      const { reply } = await server.json<Explanation>(['explain', address, ...who]);
+      told.push(`${reply.code} ${reply.enhanced}`);
+    }
+    return told;
   }
 
   async #arrives(expected: NonNullable<ScenarioStep['arrives']>[number]): Promise<void> {

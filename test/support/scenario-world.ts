@@ -154,10 +154,10 @@ export class ScenarioWorld {
   }
 
   #script(peer: ScenarioPeer, ourselves: Endpoint): PeerScript {
-    const { hostname, extensions, at, recipients, auth, dripMs } = peer;
+    const { hostname, extensions, at, recipients, auth, dripMs, handBackAlso } = peer;
     const tls = peer.tls === undefined ? undefined : this.#certificates?.[peer.tls];
     const handBackTo = peer.handBack ? ourselves : undefined;
-    return { hostname, extensions, at, recipients, auth, dripMs, tls, handBackTo };
+    return { hostname, extensions, at, recipients, auth, dripMs, tls, handBackTo, handBackAlso };
   }
 }
 

@@ -54,6 +54,8 @@ export interface PeerScript {
   readonly dripMs?: number;
   /** Sends every message taken back to this server, with the same envelope. */
   readonly handBackTo?: Endpoint;
+  /** Recipients added to what is handed back. */
+  readonly handBackAlso?: readonly string[];
 }
 
 export interface PeerSession {
@@ -347,9 +349,9 @@ class Conversation {
   }
 
   #handBack(message: PeerMessage): void {
-    const place = this.#peer.current.handBackTo;
-    if (place === undefined) return;
-    handBack(place, message).then(
+    const { handBackTo, handBackAlso = [] } = this.#peer.current;
+    if (handBackTo === undefined) return;
+    handBack(handBackTo, { ...message, to: [...message.to, ...handBackAlso] }).then(
       (reply) => this.#peer.handedBack.push(reply),
       (error: unknown) => this.#peer.handedBack.push(String(error)),
     );

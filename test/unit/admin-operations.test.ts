@@ -229,7 +229,9 @@ test('the queue is listed in pages and acted on by ID, destination and all', asy
   assert.equal(await act('queue.hold', { ids: [ids[0]] }), 2);
   assert.equal(await act('queue.hold', { destination: 'Shared.Example.' }), 2, 'those not held yet');
   assert.equal(await act('queue.release', { all: true }), 4);
-  assert.equal(await act('queue.retry', { ids: [ids[1]?.toLowerCase()] }), 2);
+  world.wakes = 0;
+  await act('queue.retry', { ids: [ids[1]?.toLowerCase()] });
+  assert.equal(world.wakes, 1);
   assert.equal(
     await run(world, 'queue.delete', { selector: { destination: 'two.example' }, notice: false }).then(
       (r) => r.recipients,

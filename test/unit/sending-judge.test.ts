@@ -20,18 +20,46 @@ import {
 } from '../../src/sending/judge.ts';
 import { SmtpHostWatch } from '../../src/sending/smtp-host-watch.ts';
 import type { RecipientResult, SessionProblem } from '../../src/smtp/sender-session.ts';
-import { HOUR_MS, makeSettings, MINUTE_MS } from './sending-world.ts';
+import { HOUR_MS, MINUTE_MS, makeSettings } from './sending-world.ts';
 
 const TROUBLE: Trouble = { kind: 'spoke', status: '4.4.2', text: 'lost', host: 'mx', reply: null };
 
 describe('judgeRoute: all servers tried', () => {
-  const cases: [string, 'mx' | 'smtp-host' | 'forward', Partial<RouteTally>, string | null, Verdict['type'], string][] = [
+  const cases: [
+    string,
+    'mx' | 'smtp-host' | 'forward',
+    Partial<RouteTally>,
+    string | null,
+    Verdict['type'],
+    string,
+  ][] = [
     ['unreachable', 'mx', { unreachable: 'refused' }, 'unreachable', 'deferred', '4.4.1'],
     ['self', 'mx', { self: true }, 'self', 'failed', '5.4.6'],
-    ['self, and a better one down', 'mx', { self: true, unreachable: 'x' }, 'unreachable', 'deferred', '4.4.1'],
-    ['one spoke, the others unreachable', 'mx', { spoke: TROUBLE, unreachable: 'x' }, null, 'deferred', '4.4.2'],
+    [
+      'self, and a better one down',
+      'mx',
+      { self: true, unreachable: 'x' },
+      'unreachable',
+      'deferred',
+      '4.4.1',
+    ],
+    [
+      'one spoke, the others unreachable',
+      'mx',
+      { spoke: TROUBLE, unreachable: 'x' },
+      null,
+      'deferred',
+      '4.4.2',
+    ],
     ['one spoke, then ourselves', 'mx', { spoke: TROUBLE, self: true }, null, 'deferred', '4.4.2'],
-    ['TLS policy', 'mx', { held: { ...TROUBLE, status: '4.7.4' }, unreachable: 'x' }, null, 'deferred', '4.7.4'],
+    [
+      'TLS policy',
+      'mx',
+      { held: { ...TROUBLE, status: '4.7.4' }, unreachable: 'x' },
+      null,
+      'deferred',
+      '4.7.4',
+    ],
     ['SMTP host unreachable', 'smtp-host', { unreachable: 'x' }, null, 'deferred', '4.4.1'],
     ['SMTP host is ourselves', 'smtp-host', { self: true }, null, 'failed', '5.4.6'],
     ['forward host unreachable', 'forward', { unreachable: 'x' }, null, 'deferred', '4.4.1'],
@@ -90,7 +118,10 @@ describe('judgeRouteFailure: no server to dial', () => {
 });
 
 describe('whenNext', () => {
-  const settings = makeSettings({ retryScheduleMs: [1, 2, 3].map((n) => n * 10 * MINUTE_MS), queueLifetimeMs: 5 * HOUR_MS });
+  const settings = makeSettings({
+    retryScheduleMs: [1, 2, 3].map((n) => n * 10 * MINUTE_MS),
+    queueLifetimeMs: 5 * HOUR_MS,
+  });
   const timing = { now: 10 * HOUR_MS, receivedAt: 10 * HOUR_MS, attempts: 1, settings };
   const verdict = (type: Verdict['type']): Verdict => ({ type, trouble: TROUBLE });
   const cases: [string, Verdict['type'], Partial<typeof timing>, 'failed' | number][] = [
@@ -114,7 +145,11 @@ describe('whenNext', () => {
   }
 
   it('a delay notice is due once, when old enough, never to the null sender', () => {
-    const late = { ...timing, receivedAt: 6 * HOUR_MS, settings: { ...settings, delayNoticeMs: 4 * HOUR_MS } };
+    const late = {
+      ...timing,
+      receivedAt: 6 * HOUR_MS,
+      settings: { ...settings, delayNoticeMs: 4 * HOUR_MS },
+    };
     assert.equal(isDelayNoticeDue(late, false, 'a@b'), true);
     assert.equal(isDelayNoticeDue(late, true, 'a@b'), false);
     assert.equal(isDelayNoticeDue(late, false, ''), false);
@@ -162,10 +197,10 @@ describe('replies', () => {
   it('credential refusals are 530, 534, 535 and 454 4.7.x', () => {
     const yes = [refused(530), refused(534), refused(535, '5.7.8'), refused(454, '4.7.0'), refused(454)];
     const no = [refused(550, '5.7.1'), refused(454, '4.3.0'), refused(451, '4.7.1')];
-    assert.deepEqual([...yes, ...no].map(({ reply }) => isCredentialRefusal(reply)), [
-      ...yes.map(() => true),
-      ...no.map(() => false),
-    ]);
+    assert.deepEqual(
+      [...yes, ...no].map(({ reply }) => isCredentialRefusal(reply)),
+      [...yes.map(() => true), ...no.map(() => false)],
+    );
   });
 
   it('a decision made again: own trouble waits for ever, other temporary waits, permanent fails', () => {

@@ -73,7 +73,7 @@ describe('every MX host unreachable', () => {
       world.fallback = (kind) => (kind === 'unreachable' ? smtpHostRoute(relay, {}, kind) : null);
       await world.send({ to: ['z@far.test'] });
       assert.deepEqual(relay.messages[0]?.to, ['z@far.test']);
-      assert.equal(world.queue.events('fallback')[0]?.detail['kind'], 'unreachable');
+      assert.equal(world.queue.events('fallback')[0]?.detail.kind, 'unreachable');
     });
   }
 
@@ -82,7 +82,7 @@ describe('every MX host unreachable', () => {
     const world = makeWorld(t, async () => route([host(await closedPort(), 10), host(good, 20)]));
     const id = await world.send({ to: ['x@far.test'] });
     assert.equal(world.queue.recipients(id)[0]?.state, 'delivered');
-    const hosts = world.queue.events('attempt')[0]?.detail['hosts'] as { stage: string }[];
+    const hosts = world.queue.events('attempt')[0]?.detail.hosts as { stage: string }[];
     assert.deepEqual(
       hosts.map(({ stage }) => stage),
       ['connect', 'data-end'],
@@ -97,12 +97,12 @@ describe('every MX host unreachable', () => {
     }));
     const world = makeWorld(t, () => route(many));
     await world.send({ to: ['x@far.test'] });
-    const hosts = world.queue.events('attempt')[0]?.detail['hosts'] as { host: string }[];
+    const hosts = world.queue.events('attempt')[0]?.detail.hosts as { host: string }[];
     assert.equal(hosts.length, 10);
     const few = many.map((one) => ({ ...one, addresses: [dead.address] }));
     world.plan = () => route(few);
     await world.send({ to: ['y@other.test'] });
-    assert.equal((world.queue.events('attempt')[1]?.detail['hosts'] as unknown[] | undefined)?.length, 5);
+    assert.equal((world.queue.events('attempt')[1]?.detail.hosts as unknown[] | undefined)?.length, 5);
   });
 });
 
@@ -140,7 +140,7 @@ describe('the server spoke', () => {
     const lost = await peer(t, { at: { end: 'close' } });
     const world = makeWorld(t, () => route([host(lost)]));
     await world.send({ to: ['x@far.test'] });
-    const hosts = world.queue.events('attempt')[0]?.detail['hosts'] as { possiblyDuplicate?: boolean }[];
+    const hosts = world.queue.events('attempt')[0]?.detail.hosts as { possiblyDuplicate?: boolean }[];
     assert.equal(hosts[0]?.possiblyDuplicate, true);
   });
 });

@@ -286,6 +286,7 @@ export interface World {
   readonly notices: NoticeRequest[];
   readonly plans: { target: Target; options: RouteOptions }[];
   readonly logged: string[];
+  onLog: (line: string) => void;
   settings: Settings;
   plan: (target: Target) => Route | Promise<Route>;
   fallback: (kind: RouteFailureKind) => Route | null;
@@ -320,7 +321,10 @@ export function makeWorld(
       return [];
     },
     hostname: 'me.test',
-    log: (level, message) => world.logged.push(`${level} ${message}`),
+    log: (level, message) => {
+      world.logged.push(`${level} ${message}`);
+      world.onLog(`${level} ${message}`);
+    },
   };
   const world: World = {
     ...{ queue, sender: new Sender(deps, options), notices: [], plans: [], logged: [], plan },
@@ -334,6 +338,7 @@ export function makeWorld(
       };
     },
     makeNoticesFails: false,
+    onLog: () => undefined,
     send: async (message, settles = 1) => {
       const wanted = queue.settled.length + settles;
       const id = queue.add(message);
