@@ -60,6 +60,7 @@ export class ControlClient {
 
   /** Runs an operation on the server. Rejects with `OperationError`, also when the connection is lost. */
   async call(op: string, args: unknown): Promise<unknown> {
+    if (this.#socket.destroyed) throw lost('it is closed');
     const line = new Promise<string>((resolve, reject) => {
       this.#waiting = { resolve, reject };
     });
@@ -87,12 +88,14 @@ export class ControlClient {
   }
 
   #fail(reason: string): void {
-    this.#waiting?.reject(
-      new OperationError(
-        `the connection to the server was lost: ${reason}`,
-        'See "cmail status" and try again.',
-      ),
-    );
+    this.#waiting?.reject(lost(reason));
     this.#waiting = null;
   }
+}
+
+function lost(reason: string): OperationError {
+  return new OperationError(
+    `the connection to the server was lost: ${reason}`,
+    'See "cmail status" and try again.',
+  );
 }

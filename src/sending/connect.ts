@@ -28,9 +28,11 @@ export function endpointsOf(route: Route): Endpoint[] {
   const credentials = username === '' ? null : { username, password: route.smtpHost?.password ?? '' };
   const endpoints: Endpoint[] = [];
   for (const { name, port, preference, addresses } of route.hosts.slice(0, MAX_HOSTS)) {
+    // As entered, so that alarms about it are found again by the setting.
+    const host = route.smtpHost?.name ?? name;
     for (const address of addresses) {
-      const key = JSON.stringify([route.via, name, address, port, tls, credentials]);
-      endpoints.push({ via: route.via, host: name, port, address, preference, tls, credentials, key });
+      const key = JSON.stringify([route.via, host, address, port, tls, credentials]);
+      endpoints.push({ via: route.via, host, port, address, preference, tls, credentials, key });
     }
   }
   return endpoints.slice(0, MAX_ADDRESSES);

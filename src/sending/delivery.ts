@@ -106,7 +106,7 @@ export class Delivery {
     const startedAt = Date.now();
     this.via = route.via;
     this.#trials = [];
-    if (route.fallback !== null) this.events.push(fallbackEvent(route, why));
+    if (route.fallback !== null) this.events.push(fallbackEvent(this.#pending(), route, why));
     if (route.failure !== null) {
       this.events.push(attemptEvent(this.#pending(), route, this.#trials, startedAt));
       for (const recipient of this.#pending()) {
@@ -115,12 +115,16 @@ export class Delivery {
       return;
     }
     const tally = await this.#tryServers(route);
-    this.events.push(attemptEvent(this.#work.recipients, route, this.#trials, startedAt));
-    if (tally.spoke !== null || tally.unreachable !== null) this.health ??= 'bad';
-    if (this.#pending().length === 0) return;
-    if (this.#context.signal.aborted || !this.#work.stillOurs())
-      return this.#decideRest({ type: 'returned' });
+    const cut = this.#context.signal.aborted || !this.#work.stillOurs();
     const { fallback, otherwise } = judgeRoute(route.via, tally);
+    const failure =
+      cut || this.#pending().length === 0 ? null : `${otherwise.trouble.kind}: ${otherwise.trouble.text}`;
+    this.events.push(attemptEvent(this.#work.recipients, route, this.#trials, startedAt, failure));
+    if (this.#pending().length === 0) return;
+    if (cut) {
+      this.#decideRest({ type: 'returned' });
+      return;
+    }
     if (fallback !== null) {
       const { deps } = this.#context;
       const next = await deps.routes.fallback(fallback, deps.settings());
@@ -199,11 +203,13 @@ export class Delivery {
     if (judged.type === 'unreachable') {
       const reason = problem.reply === null ? problem.text : replyText(problem.reply);
       tally.unreachable = `${endpoint.host} [${endpoint.address}]: ${reason}`;
+      this.health ??= 'bad';
       this.#context.dead.add(endpoint, reason);
       return 'unreachable';
     }
     if (judged.type === 'spoke') {
       tally.spoke = judged.trouble;
+      this.health ??= 'bad';
       return 'talked';
     }
     tally.held = judged.trouble;

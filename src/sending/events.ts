@@ -1,4 +1,5 @@
 /** Timeline entries of an attempt, kept short: they are stored with every message. */
+import { formatMessageId } from '../mail/message-id.ts';
 import type { Route } from '../routing/contract.ts';
 import type { NewEvent, NoticeInput, QueuedRecipient } from '../storage/contract.ts';
 import type { Trial } from './open.ts';
@@ -11,6 +12,8 @@ export function attemptEvent(
   route: Route,
   hosts: readonly Trial[],
   startedAt: number,
+  /** What dialling came to when nobody was delivered to; a route without hosts brings its own failure. */
+  failure: string | null = null,
 ): NewEvent {
   const detail = {
     startedAt: new Date(startedAt).toISOString(),
@@ -19,30 +22,39 @@ export function attemptEvent(
     via: route.via,
     fallback: route.fallback,
     mx: mxSummary(route),
-    failure: route.failure === null ? null : `${route.failure.kind}: ${route.failure.text}`,
+    failure: route.failure === null ? failure : `${route.failure.kind}: ${route.failure.text}`,
     hosts,
   };
   return {
     kind: 'attempt',
-    recipient: recipients.length === 1 ? (recipients[0]?.address ?? null) : null,
+    recipient: onlyOne(recipients),
     detail,
   };
 }
 
+/** The recipient an entry is about, null when it is about several. */
+function onlyOne(recipients: readonly QueuedRecipient[]): string | null {
+  return recipients.length === 1 ? (recipients[0]?.address ?? null) : null;
+}
+
 /** `why` for a fallback taken after dialling; otherwise the route's own steps say it. */
-export function fallbackEvent(route: Route, why: string | null): NewEvent {
+export function fallbackEvent(
+  recipients: readonly QueuedRecipient[],
+  route: Route,
+  why: string | null,
+): NewEvent {
   const step = route.steps.findLast(({ kind }) => kind === 'fallback');
   const host = route.smtpHost?.name ?? null;
   return {
     kind: 'fallback',
-    recipient: null,
-    detail: { kind: route.fallback, why: why ?? step?.text ?? null, host },
+    recipient: onlyOne(recipients),
+    detail: { failure: route.fallback, why: why ?? step?.text ?? null, host },
   };
 }
 
 export function noticeEvent(notice: NoticeInput, kind: 'failure' | 'delay'): NewEvent {
   const to = notice.recipients.map(({ address }) => address);
-  return { kind: 'notice', recipient: null, detail: { id: notice.id, to, kind } };
+  return { kind: 'notice', recipient: null, detail: { id: formatMessageId(notice.id), to, notice: kind } };
 }
 
 function mxSummary({ mx }: Route): string | null {

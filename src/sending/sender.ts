@@ -77,6 +77,8 @@ export class Sender {
   readonly #context: DeliveryContext;
   /** Until when destinations are left alone, ms; emptied with each look. */
   readonly #resting = new Map<string, number>();
+  /** When leases that ran out are looked for next, ms. */
+  #releaseAt = 0;
   #timer: NodeJS.Timeout | undefined;
   #state: 'new' | 'running' | 'stopping' = 'new';
   #looking: Promise<void> | null = null;
@@ -171,6 +173,7 @@ export class Sender {
     }
     let waitMs = this.#options.pollMs;
     try {
+      await this.#releaseExpired();
       await this.#startDue();
       const dueAt = await this.#deps.store.nextDueAt();
       const now = Date.now();
@@ -180,6 +183,15 @@ export class Sender {
       this.#deps.log('error', 'the queue cannot be read', { error: describeError(error) });
     }
     if (this.#state === 'running') this.#timer = setTimeout(() => this.wake(), waitMs);
+  }
+
+  /** What a session that died has left claimed becomes due again. */
+  async #releaseExpired(): Promise<void> {
+    if (Date.now() < this.#releaseAt) return;
+    this.#releaseAt = Date.now() + this.#options.renewMs;
+    const released = await this.#deps.store.releaseExpired();
+    if (released > 0)
+      this.#deps.log('warn', 'claims had run out and are due again', { recipients: released });
   }
 
   async #startDue(): Promise<void> {

@@ -53,7 +53,7 @@ export async function openCore(config: NodeConfig, folder: DataFolder, log: Log)
   const settings = await SettingsService.open(storage, { secretKey, isOwnHost });
   const resolver = createResolver(config.dnsServers.length > 0 ? { servers: config.dnsServers } : {});
   const router = new Router({ resolver, self: describe });
-  const probe = new ForwardProbe({ hostname: config.hostname, settings: settings.current });
+  const probe = new ForwardProbe({ hostname: config.hostname, settings: settings.current, routes: router });
   const decision: DecisionDependencies = {
     directory: new Directory(storage),
     noticeRate: new NoticeRate(),

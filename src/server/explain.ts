@@ -2,7 +2,8 @@
  * Explain: the decision and the route for an address in advance, by the same code that decides and routes,
  * live. Nothing is connected to but DNS.
  */
-import { parseAddress } from '../mail/address.ts';
+import { type Address, parseAddress } from '../mail/address.ts';
+import { ok, type Result } from '../mail/failure.ts';
 import type { Reply } from '../mail/reply.ts';
 import type { Client } from '../receiving/client.ts';
 import { type Decision, type DecisionDependencies, decide } from '../receiving/decision.ts';
@@ -51,7 +52,7 @@ export async function explain(
   routes: Routes,
   request: ExplainRequest,
 ): Promise<Explanation> {
-  const recipient = parseAddress(request.recipient);
+  const recipient = recipientOf(request.recipient);
   if (!recipient.ok) {
     const { code, enhanced, text } = recipient.failure;
     const steps: RouteStep[] = [{ kind: 'rule', text }];
@@ -84,6 +85,12 @@ export async function explain(
     route,
     steps,
   };
+}
+
+/** `postmaster` alone is a recipient too (RFC 5321 §4.1.1.3). */
+function recipientOf(text: string): Result<Address> {
+  if (!/^postmaster$/i.test(text)) return parseAddress(text);
+  return ok({ text, localPart: text, domain: '', utf8: false });
 }
 
 function replyJson(reply: Reply): Explanation['reply'] {

@@ -7,7 +7,8 @@ export function nearest(text: string, candidates: readonly string[]): string | u
   for (const candidate of candidates) {
     const whole = candidate.toLowerCase();
     const bare = whole.slice(whole.indexOf('.') + 1);
-    const distance = Math.min(editDistance(wanted, whole), editDistance(wanted, bare));
+    const begun = wanted.length >= 4 && (whole.startsWith(wanted) || bare.startsWith(wanted));
+    const distance = begun ? 0.5 : Math.min(editDistance(wanted, whole), editDistance(wanted, bare));
     if (distance < bestDistance) {
       best = candidate;
       bestDistance = distance;

@@ -141,7 +141,7 @@ export class SenderSession {
     if (this.#state === 'ended' || this.#handshaking) return;
     this.#parser.push(bytes);
     for (;;) {
-      if (this.phase === 'ended' || this.#handshaking) return;
+      if (this.phase === 'ended') return;
       const reply = this.#parser.next();
       if (reply === null) return;
       if (reply === 'malformed') {

@@ -7,7 +7,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { describe, it } from 'node:test';
 import { HANDED_ON_LIMIT_BYTES, type Storage } from '../../src/storage/contract.ts';
 import { SqliteStorage } from '../../src/storage/sqlite/engine.ts';
-import { openSqliteStorage } from '../../src/storage/sqlite/index.ts';
+import { openSqliteStorage, type SqliteOptions } from '../../src/storage/sqlite/index.ts';
 import {
   APPLICATION_ID,
   openConnection,
@@ -38,9 +38,19 @@ async function withStorage(use: (storage: Storage, path: string) => Promise<void
   });
 }
 
-/** Keeps every other writer out, as a backup program or a second process would. */
+/** Opens a further store on the same file and closes it whatever happens. */
+async function withSecond(options: SqliteOptions, use: (storage: Storage) => Promise<void>): Promise<void> {
+  const storage = await openSqliteStorage(options);
+  try {
+    await use(storage);
+  } finally {
+    await storage.close();
+  }
+}
+
+/** Keeps every other writer out, as a backup program or a second process would; lets what is being written end first. */
 function lock(path: string): () => void {
-  const other = new DatabaseSync(path);
+  const other = new DatabaseSync(path, { timeout: 5000 });
   other.exec('BEGIN IMMEDIATE');
   return () => {
     other.exec('ROLLBACK');
@@ -75,7 +85,7 @@ describe('sqlite: the file', () => {
   it('refuses a newer schema, another program’s file and no database at all', () =>
     withFolder(async (path) => {
       await (await openSqliteStorage({ path })).close();
-      const db = new DatabaseSync(path);
+      const db = new DatabaseSync(path, { timeout: 5000 });
       db.exec(`PRAGMA user_version = ${SCHEMA_VERSION + 1}`);
       db.close();
       await assert.rejects(openSqliteStorage({ path }), {
@@ -131,7 +141,7 @@ describe('sqlite: the file', () => {
     withStorage(async (storage, path) => {
       const ann = await makeAccount(storage);
       const id = await accept(storage, [local(ann), queued('a@x.example')]);
-      const damage = new DatabaseSync(path);
+      const damage = new DatabaseSync(path, { timeout: 5000 });
       damage.exec(`UPDATE body SET refs = 9; UPDATE account SET used_bytes = 1; DELETE FROM body_chunk;
         UPDATE message SET open_count = 5; INSERT INTO event VALUES (77, 1, 1, 'held', NULL, '{}');
         INSERT INTO body_chunk VALUES (99 << 24, x'00')`);
@@ -153,14 +163,14 @@ describe('sqlite: the file', () => {
 describe('sqlite: trouble', () => {
   it('waits for a lock that goes away in time', () =>
     withStorage(async (storage, path) => {
-      const patient = await openSqliteStorage({ path });
-      const unlock = lock(path);
-      const added = patient.addDomain('x.example');
-      await storage.nextDueAt();
-      unlock();
-      await added;
-      assert.deepEqual(patient.alarms(), []);
-      await patient.close();
+      await withSecond({ path }, async (patient) => {
+        const unlock = lock(path);
+        const added = patient.addDomain('x.example');
+        await storage.nextDueAt();
+        unlock();
+        await added;
+        assert.deepEqual(patient.alarms(), []);
+      });
     }));
 
   it('defers and raises an alarm when a lock stays, and clears it when it goes', () =>
@@ -182,36 +192,36 @@ describe('sqlite: trouble', () => {
   it('holds what is handed on to 32 MB while the disk stands still, then takes the rest', () =>
     withStorage(async (storage, path) => {
       const ann = await makeAccount(storage);
-      const patient = await openSqliteStorage({ path });
-      const unlock = lock(path);
-      const chunk = Buffer.alloc(64 * 1024, 'z');
-      const body = patient.openWriter();
-      while (body.append(chunk));
-      const limit = HANDED_ON_LIMIT_BYTES;
-      assert.ok(patient.handedOnBytes() > limit - chunk.byteLength && patient.handedOnBytes() <= limit);
-      const order: number[] = [];
-      const waits = [1, 2, 3].map((n) => patient.drained().then(() => order.push(n)));
-      await storage.nextDueAt();
-      assert.deepEqual(order, []);
-      unlock();
-      await Promise.all(waits);
-      assert.deepEqual(order, [1, 2, 3]);
-      assert.ok(body.append(chunk));
-      const id = patient.nextMessageId();
-      await patient.accept({
-        id,
-        body,
-        sender: '',
-        source: { kind: 'internal', address: null, helo: null, user: null, protocol: null },
-        smtputf8: false,
-        eightBit: false,
-        header: '',
-        receivedAt: 1,
-        recipients: [local(ann, '')],
+      await withSecond({ path }, async (patient) => {
+        const unlock = lock(path);
+        const chunk = Buffer.alloc(64 * 1024, 'z');
+        const body = patient.openWriter();
+        while (body.append(chunk));
+        const limit = HANDED_ON_LIMIT_BYTES;
+        assert.ok(patient.handedOnBytes() > limit - chunk.byteLength && patient.handedOnBytes() <= limit);
+        const order: number[] = [];
+        const waits = [1, 2, 3].map((n) => patient.drained().then(() => order.push(n)));
+        await storage.nextDueAt();
+        assert.deepEqual(order, []);
+        unlock();
+        await Promise.all(waits);
+        assert.deepEqual(order, [1, 2, 3]);
+        assert.ok(body.append(chunk));
+        const id = patient.nextMessageId();
+        await patient.accept({
+          id,
+          body,
+          sender: '',
+          source: { kind: 'internal', address: null, helo: null, user: null, protocol: null },
+          smtputf8: false,
+          eightBit: false,
+          header: '',
+          receivedAt: 1,
+          recipients: [local(ann, '')],
+        });
+        assert.equal(patient.handedOnBytes(), 0);
+        assert.equal((await patient.openEntry(ann.id, 1))?.sizeBytes, body.sizeBytes);
       });
-      assert.equal(patient.handedOnBytes(), 0);
-      assert.equal((await patient.openEntry(ann.id, 1))?.sizeBytes, body.sizeBytes);
-      await patient.close();
     }));
 
   it('refuses a body of which a part was not stored, and forgets the part', () =>
@@ -271,15 +281,15 @@ describe('sqlite: trouble', () => {
       await first.movePostmaster('bob@example.com');
       await first.close();
       // As a crash in the middle of removing an account leaves it.
-      const db = new DatabaseSync(path);
+      const db = new DatabaseSync(path, { timeout: 5000 });
       db.exec(
         `UPDATE mailbox SET account_id = NULL WHERE account_id = ${ann.id}; DELETE FROM account WHERE id = ${ann.id}`,
       );
       db.close();
-      const second = await openSqliteStorage({ path });
-      assert.equal(await chunkCount(second, path), 0);
-      assert.deepEqual(await second.verify(), []);
-      await second.close();
+      await withSecond({ path }, async (second) => {
+        assert.equal(await chunkCount(second, path), 0);
+        assert.deepEqual(await second.verify(), []);
+      });
     }));
 
   it('ends a dead process’s claims at a takeover, with the next attempt as written', () =>
@@ -289,11 +299,11 @@ describe('sqlite: trouble', () => {
       const before = Date.now();
       await claimOne(first, 'x.example', 3_600_000);
       await first.close();
-      const second = await openSqliteStorage({ path, takeOver: true });
-      assert.deepEqual(await states(second, id), ['queued']);
-      const next = (await second.nextDueAt()) ?? 0;
-      assert.ok(next >= before + 60_000 && next <= Date.now() + 60_000);
-      await second.close();
+      await withSecond({ path, takeOver: true }, async (second) => {
+        assert.deepEqual(await states(second, id), ['queued']);
+        const next = (await second.nextDueAt()) ?? 0;
+        assert.ok(next >= before + 60_000 && next <= Date.now() + 60_000);
+      });
     }));
 
   it('finds the destinations that are due without reading every row', () =>

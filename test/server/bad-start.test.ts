@@ -26,7 +26,10 @@ describe('start', () => {
     const data = join(folder, 'data');
     const config = await writeConfig(folder, data, { listen: { smtp: [`127.0.0.1:${address.port}`] } });
     const result = await runCmail(['start', '--data', data, '--config', config]);
-    oneError(result, new RegExp(`smtp listener 127\\.0\\.0\\.1:${address.port} .*port is in use.*\\[listen\\]`));
+    oneError(
+      result,
+      new RegExp(`smtp listener 127\\.0\\.0\\.1:${address.port} .*port is in use.*\\[listen\\]`),
+    );
   });
 
   it('says which address is not of this machine', async (t) => {

@@ -12,7 +12,11 @@ interface Attempt {
   readonly durationMs: number;
 }
 
-async function world(t: TestContext, place: { address: string; port: number }, settings: Record<string, string>) {
+async function world(
+  t: TestContext,
+  place: { address: string; port: number },
+  settings: Record<string, string>,
+) {
   const dns = await startDnsServer({
     'far.test': ['MX 10 mx.far.test'],
     'mx.far.test': [`A ${place.address}`],
@@ -33,7 +37,11 @@ async function world(t: TestContext, place: { address: string; port: number }, s
 
 async function submit(server: Cmail, to: string): Promise<string> {
   const client = await greeted(server.listeners.smtp);
-  const sent = await client.sendMessage({ from: 'anna@here.test', to: [to], data: letter('hello') });
+  const sent = await client.sendMessage({
+    from: 'anna@here.test',
+    to: [to],
+    data: letter({ from: 'anna@here.test', to, subject: 'hello' }),
+  });
   await client.quit();
   assert.ok(sent.id !== undefined, sent.end?.text);
   return sent.id;

@@ -73,7 +73,7 @@ describe('every MX host unreachable', () => {
       world.fallback = (kind) => (kind === 'unreachable' ? smtpHostRoute(relay, {}, kind) : null);
       await world.send({ to: ['z@far.test'] });
       assert.deepEqual(relay.messages[0]?.to, ['z@far.test']);
-      assert.equal(world.queue.events('fallback')[0]?.detail.kind, 'unreachable');
+      assert.equal(world.queue.events('fallback')[0]?.detail.failure, 'unreachable');
     });
   }
 
@@ -135,6 +135,14 @@ describe('the server spoke', () => {
       assert.equal(second.messages.length, 1);
     });
   }
+
+  it('a host that spoke is not tried at its other addresses', async (t) => {
+    const spoke = await peer(t, { at: { mail: '451 4.3.1 Later' } });
+    const addresses = [spoke.address, spoke.address];
+    const world = makeWorld(t, () => route([{ ...host(spoke), addresses }]));
+    await world.send({ to: ['x@far.test'] });
+    assert.equal(spoke.sessions.length, 1);
+  });
 
   it('a connection lost after the final dot is noted as possibly a duplicate', async (t) => {
     const lost = await peer(t, { at: { end: 'close' } });

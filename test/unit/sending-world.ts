@@ -74,6 +74,7 @@ export class FakeQueue extends EventEmitter {
   readonly settled: SettleInput[] = [];
   readonly claimed: ClaimRequest[] = [];
   readonly renewed: string[] = [];
+  released = 0;
   /** Errors thrown by the next calls of `settle`. */
   readonly settleErrors: StorageError[] = [];
   /** Called before each chunk of a body is read. */
@@ -152,6 +153,10 @@ export class FakeQueue extends EventEmitter {
         this.renewed.push(...tokens);
         this.emit('renewed');
         return tokens;
+      },
+      releaseExpired: async () => {
+        this.released += 1;
+        return 0;
       },
       settle: async (input) => this.#settle(input),
       openBody: async (id) => this.#openBody(this.#kept(id).body),
