@@ -5,7 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, it } from 'node:test';
-import { HANDED_ON_LIMIT_BYTES, type Storage } from '../../src/storage/contract.ts';
+import {
+  type BodyWriter,
+  HANDED_ON_LIMIT_BYTES,
+  type NewRecipient,
+  type Storage,
+} from '../../src/storage/contract.ts';
 import { SqliteStorage } from '../../src/storage/sqlite/engine.ts';
 import { openSqliteStorage, type SqliteOptions } from '../../src/storage/sqlite/index.ts';
 import {
@@ -207,18 +212,7 @@ describe('sqlite: trouble', () => {
         await Promise.all(waits);
         assert.deepEqual(order, [1, 2, 3]);
         assert.ok(body.append(chunk));
-        const id = patient.nextMessageId();
-        await patient.accept({
-          id,
-          body,
-          sender: '',
-          source: { kind: 'internal', address: null, helo: null, user: null, protocol: null },
-          smtputf8: false,
-          eightBit: false,
-          header: '',
-          receivedAt: 1,
-          recipients: [local(ann, '')],
-        });
+        await acceptBody(patient, body, [local(ann, '')]);
         assert.equal(patient.handedOnBytes(), 0);
         assert.equal((await patient.openEntry(ann.id, 1))?.sizeBytes, body.sizeBytes);
       });
@@ -234,14 +228,37 @@ describe('sqlite: trouble', () => {
       body.append(Buffer.alloc(300_000));
       await assert.rejects(storage.addDomain('x.example'), { kind: 'unavailable' });
       unlock();
-      const id = storage.nextMessageId();
-      const source = { kind: 'internal' as const, address: null, helo: null, user: null, protocol: null };
-      const flags = { smtputf8: false, eightBit: false };
-      const recipients = [local(ann)];
-      const input = { id, body, sender: '', source, ...flags, header: '', receivedAt: 1, recipients };
-      await assert.rejects(storage.accept(input), { kind: 'unavailable' });
+      await assert.rejects(acceptBody(storage, body, [local(ann)]), { kind: 'unavailable' });
       assert.equal(storage.handedOnBytes(), 0);
       await storage.addDomain('x.example');
+      assert.equal(await chunkCount(storage, path), 0);
+    }));
+
+  it('refuses a body whose part fails while the message already waits for the next commit', () =>
+    withStorage(async (storage, path) => {
+      const ann = await makeAccount(storage);
+      const body = storage.openWriter();
+      body.append(Buffer.alloc(300_000));
+      await storage.addDomain('flushed.example');
+      const unlock = lock(path);
+      body.append(Buffer.alloc(300_000));
+      const sameGroup = storage.addDomain('x.example');
+      // The group with the part is under way now; the message goes into the next one, which succeeds.
+      await Promise.resolve();
+      const accepted = acceptBody(storage, body, [local(ann)]);
+      const refused = assert.rejects(accepted, { kind: 'unavailable', message: /part of the body/ });
+      await assert.rejects(sameGroup, { kind: 'unavailable', message: /locked/ });
+      unlock();
+      await refused;
+      assert.equal((await storage.inbox(ann.id, { afterUid: 0, limit: 9 })).entries.length, 0);
+      assert.equal(await chunkCount(storage, path), 0);
+    }));
+
+  it('forgets the parts of a message that is refused', () =>
+    withStorage(async (storage, path) => {
+      const ann = await makeAccount(storage);
+      const gone = { ...ann, id: ann.id + 1 };
+      await assert.rejects(accept(storage, [local(gone)], Buffer.alloc(700_000)), { kind: 'conflict' });
       assert.equal(await chunkCount(storage, path), 0);
     }));
 
@@ -324,6 +341,14 @@ describe('sqlite: trouble', () => {
       assert.ok(Math.min(...times) < Math.max(3, performance.now() - countStart), `${times}`);
     }));
 });
+
+/** Accepts a body as a message without added lines. */
+function acceptBody(storage: Storage, body: BodyWriter, recipients: readonly NewRecipient[]): Promise<void> {
+  const source = { kind: 'internal' as const, address: null, helo: null, user: null, protocol: null };
+  const flags = { smtputf8: false, eightBit: false };
+  const id = storage.nextMessageId();
+  return storage.accept({ id, body, sender: '', source, ...flags, header: '', receivedAt: 1, recipients });
+}
 
 /** Chunks in the file, once the sweeper has done what it has to do. */
 async function chunkCount(storage: Storage, path: string): Promise<number> {
