@@ -77,8 +77,10 @@ test('smtp-source hands in 2,000 messages; Postfix behind made-up DNS gets each 
   });
 
   await Promise.all(domains.map((domain) => sendWithSmtpSource(cmail, domain, 500)));
-  await postfix.waitForCount(2_000, 60_000);
-  await cmail.waitFor('an empty outgoing queue', async () => (await waiting(cmail)) === 0, 60_000);
+  await postfix.waitForCount(2_000, 30_000).catch(async (error: Error) => {
+    throw new Error(`${error.message}; waiting at CMail: ${await describeQueue(cmail)}`);
+  });
+  await cmail.waitFor('an empty outgoing queue', async () => (await waiting(cmail)).length === 0, 60_000);
   await postfix.waitForEmptyQueue();
 
   const recipients = (await postfix.messages()).map((text) => /^X-Original-To: (.*)$/m.exec(text)?.[1] ?? '');
@@ -162,9 +164,22 @@ async function sendWithSmtpSource(cmail: Cmail, domain: string, count: number): 
   ]);
 }
 
+interface Waiting {
+  readonly address: string;
+  readonly state: string;
+  readonly attempts: number;
+  readonly lastReply: string | null;
+}
+
 /** Recipients not finished yet. */
-async function waiting(cmail: Cmail): Promise<number> {
-  const queue = await cmail.json<{ recipients: { state: string }[] }[]>(['queue', 'list']);
-  const states = queue.flatMap((message) => message.recipients.map((recipient) => recipient.state));
-  return states.filter((state) => ['queued', 'sending', 'held'].includes(state)).length;
+async function waiting(cmail: Cmail): Promise<Waiting[]> {
+  const queue = await cmail.json<{ recipients: Waiting[] }[]>(['queue', 'list']);
+  const recipients = queue.flatMap((message) => message.recipients);
+  return recipients.filter(({ state }) => ['queued', 'sending', 'held'].includes(state));
+}
+
+async function describeQueue(cmail: Cmail): Promise<string> {
+  const left = await waiting(cmail);
+  const words = left.map((one) => `${one.address} ${one.state} after ${one.attempts}: ${one.lastReply}`);
+  return `${left.length}\n${words.slice(0, 20).join('\n')}`;
 }

@@ -1,19 +1,18 @@
 /** Bodies being received: their bytes on the main thread until the writer has committed them. */
 import { type BodyWriter, HANDED_ON_LIMIT_BYTES, StorageError } from '../contract.ts';
+import { PAGE_BYTES, PagePool, Payload } from './pages.ts';
 import { CHUNK_BYTES } from './rows.ts';
 
-const SMALLEST_BUFFER_BYTES = 4096;
 /** Waiters are woken while this much is free, so that an append of one chunk then succeeds. */
 const RESUME_BYTES = HANDED_ON_LIMIT_BYTES - CHUNK_BYTES;
 /** When this much lies in chunks not yet full, they are sent as they are: else slow sessions could fill the area for ever. */
 const EARLY_FLUSH_BYTES = HANDED_ON_LIMIT_BYTES / 8;
 /** A chunk's key has 24 bits for its number. */
 const MAX_CHUNKS = 2 ** 24;
-const NO_BYTES = new Uint8Array(0);
 
 export interface BodyPorts {
   nextId(): number;
-  putChunk(bodyId: number, n: number, bytes: Uint8Array): Promise<unknown>;
+  putChunk(bodyId: number, n: number, payload: Payload): Promise<unknown>;
   dropBody(bodyId: number): void;
 }
 
@@ -22,12 +21,13 @@ export interface Tail {
   readonly bodyId: number | null;
   readonly storedChunks: number;
   readonly sizeBytes: number;
-  readonly bytes: Uint8Array;
+  readonly payload: Payload;
 }
 
 /** Counts the bytes handed on by all bodies and holds them to `HANDED_ON_LIMIT_BYTES`. */
 export class BodyArea {
   readonly ports: BodyPorts;
+  readonly pages = new PagePool();
   #handedOn = 0;
   #unsent = 0;
   readonly #open = new Set<PendingBody>();
@@ -100,7 +100,8 @@ export class BodyArea {
 /** One body being received. */
 export class PendingBody implements BodyWriter {
   readonly #area: BodyArea;
-  #buffer: Uint8Array = NO_BYTES;
+  #pages: Uint8Array[] = [];
+  /** Bytes in the pages. */
   #used = 0;
   #sizeBytes = 0;
   #bodyId: number | null = null;
@@ -122,9 +123,10 @@ export class PendingBody implements BodyWriter {
     if (!this.#area.reserve(this, bytes.byteLength)) return false;
     this.#sizeBytes += bytes.byteLength;
     for (let from = 0; from < bytes.byteLength; ) {
-      const count = Math.min(bytes.byteLength - from, CHUNK_BYTES - this.#used);
-      this.#grow(this.#used + count);
-      this.#buffer.set(bytes.subarray(from, from + count), this.#used);
+      const filled = this.#used % PAGE_BYTES;
+      if (filled === 0) this.#pages.push(this.#area.pages.take());
+      const count = Math.min(bytes.byteLength - from, PAGE_BYTES - filled);
+      this.#pages.at(-1)?.set(bytes.subarray(from, from + count), filled);
       this.#used += count;
       from += count;
       if (this.#used === CHUNK_BYTES) this.flush();
@@ -154,8 +156,8 @@ export class PendingBody implements BodyWriter {
       this.#fail(error instanceof StorageError ? error : new StorageError('internal', String(error)));
       return;
     }
-    const bytes = this.#take();
-    this.#area.ports.putChunk(this.#bodyId, this.#chunks++, bytes).then(
+    const payload = this.#take();
+    this.#area.ports.putChunk(this.#bodyId, this.#chunks++, payload).then(
       () => this.#area.release(size),
       (error: StorageError) => {
         this.#area.release(size);
@@ -177,7 +179,7 @@ export class PendingBody implements BodyWriter {
       bodyId: this.#bodyId,
       storedChunks: this.#chunks,
       sizeBytes: this.#sizeBytes,
-      bytes: this.#take(),
+      payload: this.#take(),
     };
   }
 
@@ -197,24 +199,16 @@ export class PendingBody implements BodyWriter {
   }
 
   #dropUnsent(): void {
-    const size = this.#used;
-    this.#take();
-    if (size > 0) this.#area.release(size);
+    const payload = this.#take();
+    payload.release();
+    if (payload.sizeBytes > 0) this.#area.release(payload.sizeBytes);
   }
 
-  #take(): Uint8Array {
-    const bytes = this.#buffer.subarray(0, this.#used);
+  #take(): Payload {
+    const payload = new Payload(this.#area.pages, this.#pages, this.#used);
     this.#area.sent(this.#used);
-    this.#buffer = NO_BYTES;
+    this.#pages = [];
     this.#used = 0;
-    return bytes;
-  }
-
-  #grow(needed: number): void {
-    if (needed <= this.#buffer.byteLength) return;
-    const size = Math.max(SMALLEST_BUFFER_BYTES, 2 ** Math.ceil(Math.log2(needed)));
-    const larger = Buffer.allocUnsafeSlow(size);
-    larger.set(this.#buffer.subarray(0, this.#used));
-    this.#buffer = larger;
+    return payload;
   }
 }

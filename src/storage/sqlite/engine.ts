@@ -4,6 +4,7 @@ import { type AcceptInput, type QueueSelector, StorageError } from '../contract.
 import { BodyArea, PendingBody, type Tail } from './body-area.ts';
 import { ContentReader } from './content-reader.ts';
 import { ID_BLOCK, MessageIds } from './message-ids.ts';
+import type { Payload } from './pages.ts';
 import type { GroupFlags, In, Out, ReadOps, StoredContent, WriteOps } from './protocol.ts';
 import type { ConnectionOptions } from './schema.ts';
 import { ThreadClient } from './thread-client.ts';
@@ -74,7 +75,7 @@ export class SqliteStorage implements contract.Storage {
     this.#ids = new MessageIds(() => this.#write('reserveIds', { count: ID_BLOCK }));
     this.#bodies = new BodyArea({
       nextId: () => this.#ids.take(),
-      putChunk: (bodyId, n, bytes) => this.#write('putChunk', { bodyId, n }, bytes),
+      putChunk: (bodyId, n, payload) => this.#write('putChunk', { bodyId, n }, payload),
       dropBody: (bodyId) => this.#dropBody(bodyId),
     });
   }
@@ -123,18 +124,18 @@ export class SqliteStorage implements contract.Storage {
     if (!(body instanceof PendingBody))
       throw new StorageError('internal', 'the body is not from openWriter()');
     const tail: Tail = body.finish();
-    const { storedChunks, sizeBytes, bytes } = tail;
+    const { storedChunks, sizeBytes, payload } = tail;
     try {
       await this.#write(
         'accept',
         { ...rest, bodyId: tail.bodyId ?? rest.id, storedChunks, sizeBytes },
-        bytes,
+        payload,
       );
     } catch (error) {
       body.drop();
       throw error;
     } finally {
-      this.#bodies.release(bytes.byteLength);
+      this.#bodies.release(payload.sizeBytes);
     }
   }
 
@@ -383,10 +384,10 @@ export class SqliteStorage implements contract.Storage {
   async #write<K extends keyof WriteOps>(
     type: K,
     input: In<WriteOps, K>,
-    bytes?: Uint8Array,
+    payload?: Payload,
   ): Promise<Out<WriteOps, K>> {
     if (this.#writer === null) throw new StorageError('unavailable', 'the store is open for reading only');
-    const value = await this.#writer.run(type, input, bytes);
+    const value = await this.#writer.run(type, input, payload);
     if (DIRECTORY_CHANGES.has(type)) this.#directoryVersion++;
     return value;
   }

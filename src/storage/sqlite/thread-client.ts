@@ -2,6 +2,7 @@ import { Worker } from 'node:worker_threads';
 import { describeError } from '../../mail/failure.ts';
 import { StorageError } from '../contract.ts';
 import { fromForm } from './errors.ts';
+import { NO_PAYLOAD, type Payload } from './pages.ts';
 import type { GroupFlags, In, Out, PostedOp, ThreadData, ThreadMessage } from './protocol.ts';
 
 /** A group ends at whichever comes first; one larger operation goes alone. */
@@ -16,7 +17,7 @@ const EXTENSION = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
 interface Pending {
   readonly type: string;
   readonly input: unknown;
-  readonly bytes: Uint8Array;
+  readonly payload: Payload;
   readonly resolve: (value: never) => void;
   readonly reject: (error: StorageError) => void;
 }
@@ -64,15 +65,18 @@ export class ThreadClient<Ops> {
     return this.#starting;
   }
 
-  /** Has the thread carry out one operation; `bytes` are copied when the group is posted and must not change before. */
+  /** Has the thread carry out one operation; `payload` is copied, and its pages given back, when the group is posted. */
   run<K extends keyof Ops & string>(
     type: K,
     input: In<Ops, K>,
-    bytes: Uint8Array = NO_BYTES,
+    payload: Payload = NO_PAYLOAD,
   ): Promise<Out<Ops, K>> {
-    if (this.#closed) return Promise.reject(new StorageError('unavailable', 'the store is closed'));
+    if (this.#closed) {
+      payload.release();
+      return Promise.reject(new StorageError('unavailable', 'the store is closed'));
+    }
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ type, input, bytes, resolve, reject });
+      this.#waiting.push({ type, input, payload, resolve, reject });
       this.#schedule();
     });
   }
@@ -164,7 +168,10 @@ export class ThreadClient<Ops> {
     const refused = this.#waiting;
     this.#waiting = [];
     this.#options.onGroup?.({ queued: false, deadBodies: false }, error);
-    for (const op of refused) op.reject(error);
+    for (const op of refused) {
+      op.payload.release();
+      op.reject(error);
+    }
     this.#onIdle?.();
   }
 
@@ -173,7 +180,7 @@ export class ThreadClient<Ops> {
     let bytes = 0;
     let count = 0;
     for (const op of this.#waiting) {
-      bytes += op.bytes.byteLength;
+      bytes += op.payload.sizeBytes;
       if (count === most || (count > 0 && bytes > GROUP_BYTES)) break;
       count++;
     }
@@ -186,8 +193,8 @@ export class ThreadClient<Ops> {
     let offset = 0;
     const ops: PostedOp[] = [];
     for (const op of group) {
-      const length = op.bytes.byteLength;
-      if (length > 0) target.set(op.bytes, offset);
+      const length = op.payload.sizeBytes;
+      op.payload.moveTo(target, offset);
       ops.push({ type: op.type, input: op.input, offset, length });
       offset += length;
     }
@@ -203,13 +210,11 @@ export class ThreadClient<Ops> {
 
   #slabFor(group: readonly Pending[]): ArrayBuffer | null {
     let bytes = 0;
-    for (const op of group) bytes += op.bytes.byteLength;
+    for (const op of group) bytes += op.payload.sizeBytes;
     if (bytes === 0) return null;
     const spare = this.#spareSlab;
-    if (spare !== null && spare.byteLength >= bytes) {
-      this.#spareSlab = null;
-      return spare;
-    }
+    this.#spareSlab = null;
+    if (spare !== null && spare.byteLength >= bytes) return spare;
     return new ArrayBuffer(Math.max(SMALLEST_SLAB_BYTES, 2 ** Math.ceil(Math.log2(bytes))));
   }
 
