@@ -66,8 +66,8 @@ test('smtp-source hands in 2,000 messages; Postfix behind made-up DNS gets each 
   if (!requireTool(t, 'smtp-source') || !requirePostfix(t)) return;
   const domains = ['one.example', 'two.example', 'three.example', 'four.example'];
   const postfix = await startPostfix(t);
-  const zones = domains.map((domain) => [domain, ['MX 10 mx.example']] as const);
-  const dns = await startDnsServer({ ...Object.fromEntries(zones), 'mx.example': [`A ${postfix.host}`] });
+  const zones = domains.map((domain) => [domain, ['300 MX 10 mx.example']] as const);
+  const dns = await startDnsServer({ ...Object.fromEntries(zones), 'mx.example': [`300 A ${postfix.host}`] });
   t.after(() => dns.close());
   const cmail = await startCmail(t, {
     config: { dns: { servers: [dns.address] } },

@@ -126,6 +126,10 @@ async function writeInstance(root: string, host: string, port: number): Promise<
   await writeFile(join(root, 'etc', 'master.cf'), masterCf(host, port));
 }
 
+/**
+ * `default_process_limit` is the length of the listener's backlog too: shorter than what a sender opens at
+ * once, the kernel answers with SYN cookies and forgets connections the sender believes in.
+ */
 function mainCf(root: string, owner: { uid: number; gid: number }): string {
   return `compatibility_level = 3.6
 queue_directory = ${root}/queue
@@ -144,7 +148,7 @@ smtpd_peername_lookup = no
 smtp_dns_support_level = disabled
 smtpd_client_connection_count_limit = 0
 smtpd_relay_restrictions = permit_mynetworks, reject
-default_process_limit = 20
+default_process_limit = 250
 in_flow_delay = 0
 message_size_limit = 0
 virtual_mailbox_limit = 0
@@ -158,7 +162,7 @@ virtual_minimum_uid = 1
 }
 
 function masterCf(host: string, port: number): string {
-  return `${host}:${port} inet n - n - - smtpd
+  return `${host}:${port} inet n - n - 20 smtpd
 cleanup   unix n - n - 0 cleanup
 qmgr      unix n - n 300 1 qmgr
 rewrite   unix - - n - - trivial-rewrite
@@ -170,7 +174,7 @@ proxymap  unix - - n - - proxymap
 error     unix - - n - - error
 retry     unix - - n - - error
 anvil     unix - - n - 1 anvil
-virtual   unix - n n - - virtual
+virtual   unix - n n - 20 virtual
 postlog   unix-dgram n - n - 1 postlogd
 `;
 }
