@@ -1,6 +1,6 @@
 /** Reaches the operations: through a running server's control socket, else directly on the store. */
 import { stat } from 'node:fs/promises';
-import { userInfo } from 'node:os';
+import { systemAuthor } from '../admin/author.ts';
 import { OperationError } from '../admin/context.ts';
 import { ControlClient } from '../admin/control-client.ts';
 import { operationFailure } from '../admin/operation.ts';
@@ -47,7 +47,7 @@ export const connect: Connect = async (options, io) => {
 
 /** null when no server answers. */
 async function connectToServer(data: string): Promise<Connection | null> {
-  const client = await ControlClient.connect(data, author());
+  const client = await ControlClient.connect(data, systemAuthor());
   if (!client) return null;
   return {
     call: async <T>(op: string, args: unknown = {}) => (await client.call(op, args)) as T,
@@ -78,16 +78,6 @@ async function connectToStore(config: NodeConfig): Promise<Connection> {
     const running = await connectToServer(config.data);
     if (running) return running;
     throw new OperationError(error instanceof Error ? error.message : String(error));
-  }
-}
-
-/** The system user, for the history of settings. */
-function author(): string {
-  try {
-    return userInfo().username.slice(0, 100);
-  } catch {
-    // No entry in the password file: the number is all there is.
-    return `uid ${process.getuid?.() ?? 'unknown'}`;
   }
 }
 

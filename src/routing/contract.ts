@@ -1,5 +1,5 @@
 import type { Answer, MxRecord } from '../dns/contract.ts';
-import type { RouteFailureKind, SmtpHost } from '../settings/values.ts';
+import type { RouteFailureKind, Settings, SmtpHost } from '../settings/values.ts';
 
 /** One server to try, with the addresses that may be dialled, in the order to try them. */
 export interface RouteHost {
@@ -50,3 +50,20 @@ export interface Route {
 export type Target =
   | { readonly type: 'external'; readonly domain: string }
   | { readonly type: 'forward'; readonly domain: string; readonly host: string; readonly port: number };
+
+export interface RouteOptions {
+  readonly settings: Settings;
+  /** The confirming lookup past the cache. */
+  readonly fresh: boolean;
+  readonly assumedExternal: boolean;
+}
+
+export interface Routes {
+  /** Finds the servers of a target now. Never rejects: trouble is a `failure` of kind `no-answer`. */
+  plan(target: Target, options: RouteOptions): Promise<Route>;
+  /**
+   * The SMTP host's route when settings allow it for this kind (`unreachable` after dialling, `self` by a
+   * greeting), null when they do not.
+   */
+  fallback(kind: RouteFailureKind, settings: Settings): Promise<Route | null>;
+}

@@ -1,9 +1,8 @@
 import type { Answer, MxRecord, Resolver } from '../dns/contract.ts';
 import { describeError } from '../mail/failure.ts';
-import type { RouteOptions, Routes } from '../sending/ports.ts';
 import type { RouteFailureKind, Settings, SmtpHost } from '../settings/values.ts';
 import { addressSteps, findEnteredHost, limitHosts, sortAddresses } from './addresses.ts';
-import type { Route, RouteFailure, RouteHost, RouteStep, Target } from './contract.ts';
+import type { Route, RouteFailure, RouteHost, RouteOptions, RouteStep, Routes, Target } from './contract.ts';
 import { findByMx, type MxFindings } from './mx-route.ts';
 import { machineAddresses, type Ourselves, ourselves, type SelfDescription } from './self.ts';
 

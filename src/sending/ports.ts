@@ -1,8 +1,8 @@
 /** What sending/ needs from the rest; server/ provides it. */
 import type { Failure } from '../mail/failure.ts';
 import type { MakeNotices } from '../notices/contract.ts';
-import type { Route, Target } from '../routing/contract.ts';
-import type { CurrentSettings, RouteFailureKind, Settings } from '../settings/values.ts';
+import type { Routes, Target } from '../routing/contract.ts';
+import type { CurrentSettings } from '../settings/values.ts';
 import type { MessageSource, NewRecipient, QueuedRecipient, QueueStore } from '../storage/contract.ts';
 
 /** A queued recipient decided again by today's directory and settings. Never "relaying denied". */
@@ -19,23 +19,6 @@ export type Redecide = (
   source: MessageSource,
   sender: string,
 ) => Promise<Redecision>;
-
-export interface RouteOptions {
-  readonly settings: Settings;
-  /** The confirming lookup past the cache. */
-  readonly fresh: boolean;
-  readonly assumedExternal: boolean;
-}
-
-export interface Routes {
-  /** Finds the servers of a target now. Never rejects: trouble is a `failure` of kind `no-answer`. */
-  plan(target: Target, options: RouteOptions): Promise<Route>;
-  /**
-   * The SMTP host's route when settings allow it for this kind (`unreachable` after dialling, `self` by a
-   * greeting), null when they do not.
-   */
-  fallback(kind: RouteFailureKind, settings: Settings): Promise<Route | null>;
-}
 
 export interface SenderDependencies {
   readonly store: QueueStore;

@@ -1,8 +1,9 @@
 /** Asking a forward host at RCPT whether it knows a recipient (BEHAVIOUR.md, "Who is refused" 4). */
+
+import type { Routes } from '../routing/contract.ts';
 import type { CurrentSettings } from '../settings/values.ts';
 import { SenderSession } from '../smtp/sender-session.ts';
 import { type Dialled, dial, isLoopback } from './connect.ts';
-import type { Routes } from './ports.ts';
 import { PeerConnection } from './talk.ts';
 
 const KNOWN_MS = 10 * 60_000;

@@ -1,6 +1,6 @@
 /** What the administration operations are given, with a running server behind it or without one. */
 import { createServer } from 'node:net';
-import { userInfo } from 'node:os';
+import { systemAuthor } from '../admin/author.ts';
 import type { AdminContext, CheckFinding } from '../admin/context.ts';
 import { hashPassword } from '../directory/password.ts';
 import { clientAt } from '../receiving/client.ts';
@@ -17,16 +17,6 @@ export interface Running {
   destinations(): object;
   alarms(): readonly string[];
   wakeSender(): void;
-}
-
-/** The system user at the command line, for the history of settings. */
-export function systemAuthor(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    // No entry in the password file: the number is all there is.
-    return `uid ${process.getuid?.() ?? 'unknown'}`;
-  }
 }
 
 export function createAdminContext(core: Core, running: Running | null): AdminContext {

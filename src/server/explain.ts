@@ -7,8 +7,7 @@ import { ok, type Result } from '../mail/failure.ts';
 import type { Reply } from '../mail/reply.ts';
 import type { Client } from '../receiving/client.ts';
 import { type Decision, type DecisionDependencies, decide } from '../receiving/decision.ts';
-import type { Route, RouteStep, Target } from '../routing/contract.ts';
-import type { Routes } from '../sending/ports.ts';
+import type { Route, RouteStep, Routes, Target } from '../routing/contract.ts';
 import type { RouteFailureKind, Settings } from '../settings/values.ts';
 
 export interface ExplainRequest {

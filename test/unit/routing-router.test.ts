@@ -5,9 +5,8 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import type { Resolver } from '../../src/dns/contract.ts';
 import { createResolver } from '../../src/dns/resolver.ts';
-import type { Route, RouteFailure } from '../../src/routing/contract.ts';
+import type { Route, RouteFailure, Routes } from '../../src/routing/contract.ts';
 import { Router } from '../../src/routing/router.ts';
-import type { Routes } from '../../src/sending/ports.ts';
 import type { PhaseTimeouts, RouteFailureKind, Settings, SmtpHost } from '../../src/settings/values.ts';
 import { type DnsServer, startDnsServer, type Trouble, type Zones } from '../support/dns-server.ts';
 

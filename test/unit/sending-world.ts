@@ -2,8 +2,8 @@
 import { EventEmitter, once } from 'node:events';
 import type { MessageId } from '../../src/mail/message-id.ts';
 import type { NoticeRequest } from '../../src/notices/contract.ts';
-import type { Route, RouteFailure, RouteHost, Target } from '../../src/routing/contract.ts';
-import type { Redecision, RouteOptions, SenderDependencies } from '../../src/sending/ports.ts';
+import type { Route, RouteFailure, RouteHost, RouteOptions, Target } from '../../src/routing/contract.ts';
+import type { Redecision, SenderDependencies } from '../../src/sending/ports.ts';
 import { Sender, type SenderOptions } from '../../src/sending/sender.ts';
 import type { RouteFailureKind, Settings, SmtpHost } from '../../src/settings/values.ts';
 import {
