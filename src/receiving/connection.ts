@@ -48,6 +48,8 @@ export class Connection {
   #extended = false;
   /** Bytes the store would not take, tried again when it has room. */
   #refusedBytes: Uint8Array | null = null;
+  /** The read the engine works on, when it is the only one. */
+  #lastRead: Buffer | null = null;
   #waitsForRoom = false;
   #busy = false;
   #closing = false;
@@ -154,8 +156,22 @@ export class Connection {
       this.#windowBytes += bytes.length;
       this.#progressAtMs = Date.now();
     }
+    this.#lastRead = this.#session.bufferedBytes === 0 ? bytes : null;
     this.#session.receive(bytes);
     this.#run();
+  }
+
+  /**
+   * Frees the memory of a read that is used up. Left to the collector, reads that waited for the store would
+   * pile up in its old generation, far beyond what is held.
+   */
+  #freeRead(): void {
+    const bytes = this.#lastRead;
+    if (bytes === null || this.#session.bufferedBytes > 0 || this.#refusedBytes !== null) return;
+    this.#lastRead = null;
+    // Only a read that has its memory for itself, not one cut from a shared pool.
+    const { buffer } = bytes;
+    if (buffer instanceof ArrayBuffer && buffer.byteLength === bytes.byteLength) buffer.transfer(0);
   }
 
   /** Lets the engine go on until it needs more bytes or an answer that is not there yet. */
@@ -178,6 +194,7 @@ export class Connection {
         break;
       }
     }
+    this.#freeRead();
     this.#flushAndWait(progressed || this.#session.deadline !== before);
   }
 
@@ -275,8 +292,7 @@ export class Connection {
         return null;
       case 'body':
         if (this.#transaction !== null && !this.#transaction.append(action.bytes)) {
-          // A copy: the engine's bytes are valid only until it gets more.
-          this.#refusedBytes = Buffer.from(action.bytes);
+          this.#refusedBytes = action.bytes;
         }
         return null;
       case 'end':

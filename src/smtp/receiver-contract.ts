@@ -48,7 +48,7 @@ export type ReceiverAction =
   /** DATA, or the first BDAT. Answer 354 (`answerAccept()`) to take data, a failure to refuse it. */
   | { readonly type: 'data'; readonly chunking: boolean }
   /**
-   * Message bytes, dot-unstuffed, CRLF lines; valid only until the next call, so copy or hand on at once.
+   * Message bytes, dot-unstuffed, CRLF lines; views of what `receive` was given, valid until the next `next()`.
    * None come once the message is known to be refused.
    */
   | { readonly type: 'body'; readonly bytes: Uint8Array }

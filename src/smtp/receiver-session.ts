@@ -13,6 +13,7 @@ import {
 import { IncomingMessage, sizeLimit } from './incoming-message.ts';
 import type { ReceiverAction, ReceiverDeadline, ReceiverPolicy } from './receiver-contract.ts';
 import * as replies from './receiver-replies.ts';
+import type { Chunk, Phase, Question, Transaction } from './receiver-state.ts';
 import { formatReply } from './reply-format.ts';
 
 const EMPTY = Buffer.alloc(0);
@@ -21,37 +22,9 @@ const CR = 0x0d;
 
 /** Commands that move no mail (NOOP, RSET, EHLO …) between two messages; each further one is an error. */
 export const MAX_IDLE_COMMANDS = 100;
+/** The decoder makes a string of what it searches; small ones die young, also while a client waits for the store. */
+const DECODED_AT_ONCE_BYTES = 8 * 1024;
 const IDLE_COMMANDS: ReadonlySet<string> = new Set(['EHLO', 'HELO', 'RSET', 'NOOP', 'VRFY', 'HELP']);
-
-/** From an accepted MAIL to the end of its message. */
-interface Transaction {
-  readonly smtputf8: boolean;
-  /** Recipients accepted. */
-  recipients: number;
-  /** A RCPT was put to the host, whatever became of it. */
-  asked: boolean;
-  /** DATA or BDAT was accepted. */
-  message: IncomingMessage | null;
-  /** The host refused BDAT: what every further chunk is told. */
-  refusal: Reply | null;
-}
-
-/** A BDAT chunk being read. */
-interface Chunk {
-  readonly header: ChunkHeader;
-  remainingBytes: number;
-  /** Set when the chunk is read and dropped: its reply. */
-  readonly refusal: Reply | null;
-}
-
-/** A question put to the host and not yet answered. */
-type Question =
-  | { readonly type: 'mail'; readonly smtputf8: boolean }
-  | { readonly type: 'rcpt' | 'end' }
-  | { readonly type: 'data'; readonly chunk: ChunkHeader | null };
-
-/** What the next bytes are. `overlong`: the rest of a command line that is too long. */
-type Phase = 'command' | 'overlong' | 'data' | 'chunk' | 'closed';
 
 /**
  * One receiving SMTP session (RFC 5321, 1870, 2920, 3030, 6152, 6531); `receiver-contract.ts` says how a host
@@ -190,6 +163,20 @@ export class ReceiverSession {
     return bytes;
   }
 
+  /** Gives back the end of what was taken last. */
+  #putBack(rest: Buffer): void {
+    if (this.#at === this.#input.length) {
+      this.#input = rest;
+      this.#at = 0;
+    } else if (rest.length <= this.#at) {
+      this.#at -= rest.length;
+    } else {
+      // Something was received since, so that what was taken no longer stands in front of the input.
+      this.#input = Buffer.concat([rest, this.#takeInput()]);
+      this.#at = 0;
+    }
+  }
+
   #advanceCommand(): boolean {
     const end = this.#input.indexOf(CRLF, this.#at);
     const lengthBytes = (end === -1 ? this.#input.length : end) - this.#at;
@@ -234,14 +221,12 @@ export class ReceiverSession {
     }
     if (message.finished) {
       // What was pipelined behind the end mark is the next command.
-      const rest = message.takeRest();
-      this.#input = this.#at === this.#input.length ? rest : Buffer.concat([rest, this.#takeInput()]);
-      this.#at = 0;
+      this.#putBack(message.takeRest());
       this.#endMessage(message);
       return true;
     }
     if (this.#at === this.#input.length) return false;
-    message.write(this.#takeInput());
+    message.write(this.#takeInput(DECODED_AT_ONCE_BYTES));
     return true;
   }
 
@@ -261,7 +246,7 @@ export class ReceiverSession {
       return true;
     }
     if (this.#at === this.#input.length) return false;
-    const bytes = this.#takeInput(chunk.remainingBytes);
+    const bytes = this.#takeInput(Math.min(chunk.remainingBytes, DECODED_AT_ONCE_BYTES));
     chunk.remainingBytes -= bytes.length;
     message?.write(bytes);
     return true;
