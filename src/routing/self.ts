@@ -21,9 +21,21 @@ export interface Ourselves {
   isOwnHost(host: string, port: number): boolean;
 }
 
-/** The addresses of this machine's interfaces. */
+/** Asking the system costs more than the rest of a route; an address that is new counts within this time. */
+const INTERFACES_KEPT_MS = 1_000;
+let interfacesAtMs = Number.NEGATIVE_INFINITY;
+let interfaceAddresses: readonly string[] = [];
+
+/** The addresses of this machine's interfaces, at most a second old. */
 export function machineAddresses(): readonly string[] {
-  return Object.values(networkInterfaces()).flatMap((list) => list?.map((entry) => entry.address) ?? []);
+  const now = performance.now();
+  if (now - interfacesAtMs > INTERFACES_KEPT_MS) {
+    interfacesAtMs = now;
+    interfaceAddresses = Object.values(networkInterfaces()).flatMap(
+      (list) => list?.map((entry) => entry.address) ?? [],
+    );
+  }
+  return interfaceAddresses;
 }
 
 export function ourselves(

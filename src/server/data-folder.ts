@@ -22,6 +22,8 @@ export interface DataFolderError {
 
 /** Creates the folder when it is missing and takes its lock, waiting `waitMs` for one who holds it. */
 export function openDataFolder(path: string, waitMs: number): Result<DataFolder, DataFolderError> {
+  // Passwords' hashes and people's mail: whatever is made from here on is its owner's alone.
+  process.umask(0o077);
   const trouble = prepare(path);
   if (trouble !== null) return failed({ kind: 'unusable', message: trouble });
   let lock: DatabaseSync | undefined;

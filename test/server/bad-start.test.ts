@@ -1,7 +1,7 @@
 /** What an administrator can get wrong before the server is up: each one clear error, nothing changed. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -77,6 +77,16 @@ describe('start', () => {
       const result = await runCmail(args);
       assert.equal(result.code, 2, `${args.join(' ')}: ${result.stderr}`);
       assert.notEqual(result.stderr, '');
+    }
+  });
+});
+
+describe('the data folder', () => {
+  it('is readable by its owner only, with all that is in it', async (t) => {
+    const server = await startCmail(t, { domains: ['here.test'] });
+    for (const name of ['', ...(await readdir(server.dataDir))]) {
+      const { mode } = await stat(join(server.dataDir, name));
+      assert.equal(mode & 0o077, 0, `${name} has mode ${mode.toString(8)}`);
     }
   });
 });
