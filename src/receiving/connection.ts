@@ -9,7 +9,7 @@ import { type Reply, reply } from '../mail/reply.ts';
 import type { CurrentSettings, Settings } from '../settings/values.ts';
 import type { ReceiverAction, ReceiverPolicy } from '../smtp/receiver-contract.ts';
 import { ReceiverSession } from '../smtp/receiver-session.ts';
-import type { Storage } from '../storage/contract.ts';
+import { HANDED_ON_LIMIT_BYTES, type Storage } from '../storage/contract.ts';
 import { type Client, clientAt, isOnRelayNetworks } from './client.ts';
 import { type DecisionDependencies, decide } from './decision.ts';
 import type { Trace } from './trace.ts';
@@ -24,6 +24,8 @@ export interface ReceivingDependencies {
   readonly log: (level: 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>) => void;
 }
 
+/** With less room than one read, the store counts as full. */
+const NEARLY_FULL_BYTES = HANDED_ON_LIMIT_BYTES - 64 * 1024;
 /** RCPTs of one message (RFC 5321 §4.5.3.1.8 asks for 100 at least). */
 const MAX_RECIPIENTS = 1_000;
 /** Senseless or refused commands before the session is closed. */
@@ -112,7 +114,7 @@ export class Connection {
       return;
     }
     // Time in which we ourselves do not read or are deciding is not the client's.
-    if (this.#busy || this.#refusedBytes !== null) this.#waitSinceMs += elapsedMs;
+    if (this.#busy || this.#waitsForRoom) this.#waitSinceMs += elapsedMs;
     const reason = this.#overdue(nowMs);
     if (reason !== null)
       this.#fail(reply(421, '4.4.2', `${this.#deps.hostname} ${reason}, closing connection`), reason);
@@ -206,7 +208,7 @@ export class Connection {
         this.#progressAtMs = Date.now();
         if (this.#session.deadline === 'command' || progressed) this.#startWaitUnlessData(output.length > 0);
       }
-      if (this.#peerEnded && this.#refusedBytes === null && !this.#closing)
+      if (this.#peerEnded && !this.#waitsForRoom && !this.#closing)
         this.#close('the client closed the connection');
     }
     this.#regulateReading();
@@ -246,10 +248,13 @@ export class Connection {
     );
   }
 
-  /** Hands on what the store refused before; false while it still has no room. */
+  /** Hands on what the store refused before; false while it has no room for message bytes. */
   #handOn(): boolean {
-    if (this.#refusedBytes === null) return true;
-    if (this.#transaction === null || this.#transaction.append(this.#refusedBytes)) {
+    if (this.#refusedBytes === null) {
+      // Bytes that could not be handed on are not even looked at: what a look makes would only pile up.
+      if (this.#session.deadline !== 'data-block' || this.#deps.storage.handedOnBytes() <= NEARLY_FULL_BYTES)
+        return true;
+    } else if (this.#transaction === null || this.#transaction.append(this.#refusedBytes)) {
       this.#refusedBytes = null;
       return true;
     }

@@ -18,7 +18,7 @@ export interface SqliteOptions {
 }
 
 const BUSY_TIMEOUT_MS = 5000;
-const WRITER_CACHE_BYTES = 8 * 1024 * 1024;
+const WRITER_CACHE_BYTES = 4 * 1024 * 1024;
 
 /**
  * Opens (and creates) the store. Rejects with `StorageError`: `schema` when the file is a newer CMail's or not
