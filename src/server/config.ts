@@ -104,7 +104,9 @@ function load(input: ConfigInput): NodeConfig {
   const file = named === undefined ? defaultFile() : resolve(cwd, named);
   const fromFile = file === null ? {} : readConfigFile(file);
   const base = file === null ? INSTALLATION : dirname(file);
-  const hostname = pick(env.CMAIL_HOSTNAME, fromFile.hostname) ?? machineName();
+  // A machine's own name may be no host name (an underscore, say); nobody entered it, so it is no error.
+  const hostname =
+    pick(env.CMAIL_HOSTNAME, fromFile.hostname) ?? canonicalDomain(machineName()) ?? 'localhost';
   refuseWhatIsNotThereYet(env, fromFile);
   return {
     data: dataFolder(input, fromFile, base),

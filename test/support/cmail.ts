@@ -41,6 +41,8 @@ export interface CmailOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** An existing data folder, left in place afterwards; default a new one that is removed. */
   readonly dataDir?: string;
+  /** `bin/cmail` of another checkout. */
+  readonly launcher?: string;
 }
 
 export interface Endpoint {
@@ -170,7 +172,7 @@ export async function startCmail(t: CleanUp, options: CmailOptions = {}): Promis
     await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   });
   const start = async (): Promise<Running> => {
-    running = spawnServer(dataDir, configFile, options.env);
+    running = spawnServer(options.launcher ?? launcher, dataDir, configFile, options.env);
     await running.ready;
     return running;
   };
@@ -274,8 +276,13 @@ async function provide(server: Cmail, options: CmailOptions): Promise<void> {
   ]);
 }
 
-function spawnServer(dataDir: string, configFile: string, env: CmailOptions['env']): Running {
-  const child = spawn(launcher, ['start', '--data', dataDir, '--config', configFile], {
+function spawnServer(
+  program: string,
+  dataDir: string,
+  configFile: string,
+  env: CmailOptions['env'],
+): Running {
+  const child = spawn(program, ['start', '--data', dataDir, '--config', configFile], {
     env: environment(env),
     stdio: ['ignore', 'pipe', 'pipe'],
   });
