@@ -198,20 +198,5 @@ export function queueActionsSuite(engine: string, makePlace: MakePlace): void {
         assert.notEqual(await storage.openEntry(ann.id, 1), null);
         assert.deepEqual(await storage.verify(), []);
       }));
-
-    it('sweeps many messages in slices, between which other work is done', () =>
-      withStore(makePlace, async (storage) => {
-        const ann = await makeAccount(storage);
-        await Promise.all(Array.from({ length: 2_100 }, () => accept(storage, [local(ann)], 'x')));
-        const order: string[] = [];
-        const sweep = storage.sweep(-1).then((swept) => {
-          order.push('sweep');
-          return swept;
-        });
-        await accept(storage, [queued('a@x.example')]).then(() => order.push('accept'));
-        assert.equal(await sweep, 2_100);
-        assert.deepEqual(order, ['accept', 'sweep']);
-        assert.equal((await storage.counts()).messages, 1);
-      }));
   });
 }
