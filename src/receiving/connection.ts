@@ -5,7 +5,7 @@
  */
 import type { Socket } from 'node:net';
 import { describeError } from '../mail/failure.ts';
-import { type Reply, reply } from '../mail/reply.ts';
+import { type Reply, reply, replyText } from '../mail/reply.ts';
 import type { CurrentSettings, Settings } from '../settings/values.ts';
 import type { ReceiverAction, ReceiverPolicy } from '../smtp/receiver-contract.ts';
 import { ReceiverSession } from '../smtp/receiver-session.ts';
@@ -321,6 +321,7 @@ export class Connection {
       purpose: 'rcpt',
     });
     if (decision.reply.code < 400) transaction?.add(decision);
+    else this.#logRefusal('recipient refused', decision.reply, action.recipient.text, decision.rule);
     this.#session.answer(decision.reply);
   }
 
@@ -329,14 +330,31 @@ export class Connection {
     this.#transaction = null;
     if (action.failure !== null || transaction === null) {
       transaction?.abort();
-      this.#session.answer(action.failure ?? FAULT);
+      const answer = action.failure ?? FAULT;
+      this.#logRefusal('message refused', answer, null, null, transaction);
+      this.#session.answer(answer);
       return null;
     }
     const { hostname, settings } = this.#deps;
     const facts = { client: this.#client(), helo: this.#helo, extended: this.#extended, hostname };
-    return transaction
-      .finish(facts, settings(), action.eightBit)
-      .then((answer: Reply) => this.#session.answer(answer));
+    return transaction.finish(facts, settings(), action.eightBit).then((answer: Reply) => {
+      if (answer.code >= 400) this.#logRefusal('message refused', answer, null, null, transaction);
+      this.#session.answer(answer);
+    });
+  }
+
+  /** What is refused leaves no message behind to ask about: the log says who asked what, and which rule refused. */
+  #logRefusal(
+    words: string,
+    answer: Reply,
+    recipient: string | null,
+    rule: string | null,
+    transaction = this.#transaction,
+  ): void {
+    const { address, kind } = this.#client();
+    const sender = transaction?.sender?.text ?? '';
+    const about = recipient === null ? {} : { recipient, rule };
+    this.#deps.log('info', words, { client: address, kind, sender, ...about, reply: replyText(answer) });
   }
 
   #forget(): void {
