@@ -286,6 +286,9 @@ export class Connection {
         return null;
       case 'rcpt':
         return this.#decide(action);
+      case 'refused':
+        this.#logRefusal('command refused', action.reply, { command: `${action.verb} ${action.argument}` });
+        return null;
       case 'data':
         this.#transaction?.openBody();
         this.#session.answerAccept();
@@ -321,7 +324,10 @@ export class Connection {
       purpose: 'rcpt',
     });
     if (decision.reply.code < 400) transaction?.add(decision);
-    else this.#logRefusal('recipient refused', decision.reply, action.recipient.text, decision.rule);
+    else {
+      const about = { recipient: action.recipient.text, rule: decision.rule };
+      this.#logRefusal('recipient refused', decision.reply, about);
+    }
     this.#session.answer(decision.reply);
   }
 
@@ -331,14 +337,14 @@ export class Connection {
     if (action.failure !== null || transaction === null) {
       transaction?.abort();
       const answer = action.failure ?? FAULT;
-      this.#logRefusal('message refused', answer, null, null, transaction);
+      this.#logRefusal('message refused', answer, {}, transaction);
       this.#session.answer(answer);
       return null;
     }
     const { hostname, settings } = this.#deps;
     const facts = { client: this.#client(), helo: this.#helo, extended: this.#extended, hostname };
     return transaction.finish(facts, settings(), action.eightBit).then((answer: Reply) => {
-      if (answer.code >= 400) this.#logRefusal('message refused', answer, null, null, transaction);
+      if (answer.code >= 400) this.#logRefusal('message refused', answer, {}, transaction);
       this.#session.answer(answer);
     });
   }
@@ -347,13 +353,11 @@ export class Connection {
   #logRefusal(
     words: string,
     answer: Reply,
-    recipient: string | null,
-    rule: string | null,
+    about: Readonly<Record<string, string>>,
     transaction = this.#transaction,
   ): void {
     const { address, kind } = this.#client();
     const sender = transaction?.sender?.text ?? '';
-    const about = recipient === null ? {} : { recipient, rule };
     this.#deps.log('info', words, { client: address, kind, sender, ...about, reply: replyText(answer) });
   }
 

@@ -121,6 +121,32 @@ describe('a newcomer asks', () => {
     );
   });
 
+  it('why was this command refused? the log has it as it came, with the reply', async () => {
+    await server.set({ 'smtp.maxIncomingSize': '1KB' });
+    const client = await greeted({ ...server.listeners.smtp, localAddress: '127.0.0.2' });
+    const tooLarge = await client.command('MAIL FROM:<x@far.test> SIZE=5000');
+    assert.equal(tooLarge.code, 552);
+    await client.command('MAIL FROM:<x@far.test>');
+    const invalid = await client.command('RCPT TO:<no address>');
+    assert.equal(invalid.code, 501);
+    await client.quit();
+    await server.set({ 'smtp.maxIncomingSize': '50MB' });
+    for (const [command, told, sender] of [
+      ['MAIL FROM:<x@far.test> SIZE=5000', tooLarge, ''],
+      ['RCPT TO:<no address>', invalid, 'x@far.test'],
+    ] as const) {
+      const line = await server.waitFor(`the log line of ${command}`, async () =>
+        server
+          .logText()
+          .split('\n')
+          .find((one) => one.includes('command refused') && one.includes(command)),
+      );
+      const { client: address, sender: from, reply } = JSON.parse(line);
+      const expected = { address: '127.0.0.2', from: sender, reply: `${told.code} ${told.text}` };
+      assert.deepEqual({ address, from, reply }, expected);
+    }
+  });
+
   it('where is it now, and when is the next try? queue show', async () => {
     const id = await send('x@far.test');
     const words = await once(['queue', 'show', id], 'queued');
