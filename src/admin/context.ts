@@ -38,6 +38,8 @@ export interface AdminContext {
   readonly author: string;
   /** This server's name. */
   readonly hostname: string;
+  /** False when a command works on the store without a server. */
+  readonly serverRunning: boolean;
   /** For `check`. */
   readonly resolver: Resolver;
   /** The state of the server and its queue, as JSON. */

@@ -46,12 +46,18 @@ export const queueOperations: OperationTable = {
   /** A message of the queue or of the history; its events in pages from `eventsFrom` on. */
   message: operation(
     z.strictObject({ id: z.string().max(100), eventsFrom: z.number().int().min(0).default(0) }),
-    async ({ storage }, { id, eventsFrom }) => {
+    async ({ storage, settings, serverRunning }, { id, eventsFrom }) => {
       const found = await storage.message(idArgument(id));
       if (!found) throw unknownMessage(id);
       const end = eventsFrom + PAGE_EVENTS;
       return {
-        message: messageJson(found.message, found.events.slice(eventsFrom, end)),
+        message: messageJson(found.message, found.events, {
+          first: eventsFrom,
+          end,
+          now: Date.now(),
+          settings: settings.current(),
+          serverRunning,
+        }),
         nextEvent: found.events.length > end ? end : null,
       };
     },

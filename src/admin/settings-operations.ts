@@ -7,6 +7,14 @@ import { MAX_ROWS, type OperationTable, operation } from './operation.ts';
 /** A key and its text as entered. */
 export const changeSchema = z.strictObject({ key: z.string().max(1000), value: z.string().max(100_000) });
 
+/** The newest entry of the history the caller knows of; null when it does not matter. */
+const versionSchema = z.number().int().min(0).nullable().default(null);
+
+const pastSchema = z.union([
+  z.strictObject({ n: z.number().int().min(0) }),
+  z.strictObject({ atMs: z.number().int().min(0) }),
+]);
+
 export const settingsOperations: OperationTable = {
   'settings.list': operation(z.strictObject({}), ({ settings }) => settings.list()),
 
@@ -21,9 +29,9 @@ export const settingsOperations: OperationTable = {
   }),
 
   'settings.set': operation(
-    z.strictObject({ changes: z.array(changeSchema).min(1).max(200) }),
-    async ({ settings, author, wakeSender }, { changes }) => {
-      const done = accepted(await settings.set(changes, author));
+    z.strictObject({ changes: z.array(changeSchema).min(1).max(200), ifVersion: versionSchema }),
+    async ({ settings, author, wakeSender }, { changes, ifVersion }) => {
+      const done = accepted(await settings.set(changes, author, ifVersion));
       wakeSender();
       return done;
     },
@@ -32,9 +40,13 @@ export const settingsOperations: OperationTable = {
   'settings.export': operation(z.strictObject({}), ({ settings }) => settings.exportToml()),
 
   'settings.apply': operation(
-    z.strictObject({ text: z.string().max(SETTINGS_FILE_BYTES), dryRun: z.boolean() }),
-    async ({ settings, author, wakeSender }, { text, dryRun }) => {
-      const done = accepted(await settings.applyToml(text, author, dryRun));
+    z.strictObject({
+      text: z.string().max(SETTINGS_FILE_BYTES),
+      dryRun: z.boolean(),
+      ifVersion: versionSchema,
+    }),
+    async ({ settings, author, wakeSender }, { text, dryRun, ifVersion }) => {
+      const done = accepted(await settings.applyToml(text, author, dryRun, ifVersion));
       if (!dryRun) wakeSender();
       return done;
     },
@@ -53,6 +65,15 @@ export const settingsOperations: OperationTable = {
     async ({ settings, author, wakeSender }, { n }) => {
       const done = accepted(await settings.revert(n, author));
       wakeSender();
+      return done;
+    },
+  ),
+
+  'settings.revertTo': operation(
+    z.strictObject({ past: pastSchema, dryRun: z.boolean().default(false) }),
+    async ({ settings, author, wakeSender }, { past, dryRun }) => {
+      const done = accepted(await settings.revertTo(past, author, dryRun));
+      if (!dryRun) wakeSender();
       return done;
     },
   ),

@@ -1,6 +1,7 @@
 /** The queue as JSON: the shapes of `queue list` and `message ID`, which others may rely on. */
 import { formatMessageId } from '../mail/message-id.ts';
 import type { MessageEvent, QueuedMessage, QueuedRecipient } from '../storage/contract.ts';
+import { type WhyContext, whyWaiting } from './why.ts';
 
 export interface RecipientJson {
   readonly address: string;
@@ -31,7 +32,15 @@ export interface EventJson extends Readonly<Record<string, unknown>> {
   readonly recipient: string | null;
 }
 
+export interface ExplainedRecipientJson extends RecipientJson {
+  /** Why it is waiting, for what and until when, in one sentence; null when it is finished. */
+  readonly why: string | null;
+}
+
 export interface TimelineJson extends MessageJson {
+  readonly recipients: readonly ExplainedRecipientJson[];
+  /** The message this one is a notice about. */
+  readonly noticeFor: string | null;
   readonly events: readonly EventJson[];
 }
 
@@ -70,7 +79,36 @@ function eventJson({ at, kind, recipient, detail }: MessageEvent): EventJson {
   return { ...rest, ...named, at: isoTime(at), kind, recipient };
 }
 
-/** `queue show ID` and `message ID`: the message and its timeline. */
-export function messageJson(message: QueuedMessage, events: readonly MessageEvent[]): TimelineJson {
-  return { ...oneMessage(message), events: events.map(eventJson) };
+/** `queue show ID` and `message ID`: the message, why each recipient waits, and its timeline from an event on. */
+export function messageJson(
+  message: QueuedMessage,
+  events: readonly MessageEvent[],
+  { first, end, ...waiting }: MessageContext,
+): TimelineJson {
+  const reasons = lastReasons(events);
+  return {
+    ...oneMessage(message),
+    recipients: message.recipients.map((recipient) => ({
+      ...recipientJson(recipient),
+      why: whyWaiting(recipient, { ...waiting, message, reason: reasons.get(recipient.address) ?? null }),
+    })),
+    noticeFor: message.noticeFor === null ? null : formatMessageId(message.noticeFor),
+    events: events.slice(first, end).map(eventJson),
+  };
+}
+
+/** What bears on waiting recipients, and which of the events to show. */
+export interface MessageContext extends Omit<WhyContext, 'message' | 'reason'> {
+  readonly first: number;
+  readonly end: number;
+}
+
+/** The reason of each recipient's last deferral. */
+function lastReasons(events: readonly MessageEvent[]): ReadonlyMap<string, string> {
+  const reasons = new Map<string, string>();
+  for (const { kind, recipient, detail } of events) {
+    if (kind !== 'deferred' || recipient === null) continue;
+    if (typeof detail.reason === 'string') reasons.set(recipient, detail.reason);
+  }
+  return reasons;
 }

@@ -5,7 +5,7 @@
  */
 import type { Socket } from 'node:net';
 import { describeError } from '../mail/failure.ts';
-import { type Reply, reply } from '../mail/reply.ts';
+import { type Reply, reply, replyText } from '../mail/reply.ts';
 import type { CurrentSettings, Settings } from '../settings/values.ts';
 import type { ReceiverAction, ReceiverPolicy } from '../smtp/receiver-contract.ts';
 import { ReceiverSession } from '../smtp/receiver-session.ts';
@@ -291,6 +291,9 @@ export class Connection {
         return null;
       case 'rcpt':
         return this.#decide(action);
+      case 'refused':
+        this.#logRefusal('command refused', action.reply, { command: `${action.verb} ${action.argument}` });
+        return null;
       case 'data':
         this.#transaction?.openBody();
         this.#session.answerAccept();
@@ -326,6 +329,10 @@ export class Connection {
       purpose: 'rcpt',
     });
     if (decision.reply.code < 400) transaction?.add(decision);
+    else {
+      const about = { recipient: action.recipient.text, rule: decision.rule };
+      this.#logRefusal('recipient refused', decision.reply, about);
+    }
     this.#session.answer(decision.reply);
   }
 
@@ -334,14 +341,29 @@ export class Connection {
     this.#transaction = null;
     if (action.failure !== null || transaction === null) {
       transaction?.abort();
-      this.#session.answer(action.failure ?? FAULT);
+      const answer = action.failure ?? FAULT;
+      this.#logRefusal('message refused', answer, {}, transaction);
+      this.#session.answer(answer);
       return null;
     }
     const { hostname, settings } = this.#deps;
     const facts = { client: this.#client(), helo: this.#helo, extended: this.#extended, hostname };
-    return transaction
-      .finish(facts, settings(), action.eightBit)
-      .then((answer: Reply) => this.#session.answer(answer));
+    return transaction.finish(facts, settings(), action.eightBit).then((answer: Reply) => {
+      if (answer.code >= 400) this.#logRefusal('message refused', answer, {}, transaction);
+      this.#session.answer(answer);
+    });
+  }
+
+  /** What is refused leaves no message behind to ask about: the log says who asked what, and which rule refused. */
+  #logRefusal(
+    words: string,
+    answer: Reply,
+    about: Readonly<Record<string, string>>,
+    transaction = this.#transaction,
+  ): void {
+    const { address, kind } = this.#client();
+    const sender = transaction?.sender?.text ?? '';
+    this.#deps.log('info', words, { client: address, kind, sender, ...about, reply: replyText(answer) });
   }
 
   #forget(): void {

@@ -95,6 +95,19 @@ export async function startTls(
   return { ok: true, socket: secured, secure: { verified, text } };
 }
 
+const CONNECTION_WORDS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: 'connection reset',
+  EHOSTUNREACH: 'no route to the host',
+  ENETUNREACH: 'network unreachable',
+  ETIMEDOUT: 'timed out',
+};
+
+/** The system's codes in words, for timelines and notices; address and port stand beside them anyway. */
+function connectionWords(error: NodeJS.ErrnoException): string {
+  return CONNECTION_WORDS[error.code ?? ''] ?? describeError(error);
+}
+
 /** Waits for `event`; null when it came, otherwise why not, and the socket is destroyed. */
 function settled(
   socket: Socket,
@@ -116,7 +129,7 @@ function settled(
       resolve(reason);
     };
     const onEvent = () => finish(null);
-    const onError = (error: Error) => finish(describeError(error));
+    const onError = (error: Error) => finish(connectionWords(error));
     const onClose = () => finish('connection closed');
     const onAbort = () => finish(late);
     socket.on(event, onEvent);

@@ -26,6 +26,7 @@ export function createAdminContext(core: Core, running: Running | null): AdminCo
     settings,
     author: systemAuthor(),
     hostname: config.hostname,
+    serverRunning: running !== null,
     resolver: core.resolver,
     status: () => status(core, running),
     explain: async (request) =>

@@ -2,9 +2,10 @@ import type { SettingChange, SettingsStore } from '../storage/contract.ts';
 import { buildSettings } from './build.ts';
 import type { AnySetting } from './definition.ts';
 import { nearest } from './nearest.ts';
+import { changesSince, type Past, stateAt } from './past.ts';
 import { decryptSecret, encryptSecret } from './secrets.ts';
 import { allSettings, findSetting } from './table.ts';
-import { readSettingsFile, tomlLine } from './toml.ts';
+import { readSettingsFile, tomlLine, VERSION_LINE } from './toml.ts';
 import type { SettingJson } from './types.ts';
 import {
   type SettingError,
@@ -42,6 +43,8 @@ export type SettingsOutcome =
       /** What differs from before; empty when everything had its value already. */
       readonly changes: readonly SettingDifference[];
       readonly warnings: readonly SettingWarning[];
+      /** Keys that a revert could not put back, and why. */
+      readonly untouched: readonly SettingWarning[];
     }
   | {
       readonly ok: false;
@@ -117,13 +120,28 @@ export class SettingsService {
     return { ok: true, settings: buildSettings(checked.values) };
   }
 
-  /** All or nothing. Rejects with `StorageError` when the store fails; then nothing changed. */
-  set(changes: readonly SettingInput[], author: string): Promise<SettingsOutcome> {
-    return this.#exclusively(() => this.#apply(changes, author, false));
+  /**
+   * All or nothing. With `ifVersion`, refused when anything was changed after that entry of the history.
+   * Rejects with `StorageError` when the store fails; then nothing changed.
+   */
+  set(
+    changes: readonly SettingInput[],
+    author: string,
+    ifVersion: number | null = null,
+  ): Promise<SettingsOutcome> {
+    return this.#exclusively(() => this.#applyUnlessChanged(changes, author, false, ifVersion));
   }
 
-  /** Applies a settings file: only the keys present change. `dryRun` tells what would happen. */
-  applyToml(text: string, author: string, dryRun: boolean): Promise<SettingsOutcome> {
+  /**
+   * Applies a settings file: only the keys present change. `dryRun` tells what would happen. A file that names
+   * its version is refused when something was changed since; `ifVersion` counts instead of what the file says.
+   */
+  applyToml(
+    text: string,
+    author: string,
+    dryRun: boolean,
+    ifVersion: number | null = null,
+  ): Promise<SettingsOutcome> {
     const file = readSettingsFile(text);
     if (!file.ok) {
       const where = file.error.line === null ? '' : `line ${file.error.line}: `;
@@ -134,12 +152,43 @@ export class SettingsService {
         errors: [],
       });
     }
-    return this.#exclusively(() => this.#apply(file.changes, author, dryRun));
+    const version = ifVersion ?? file.version;
+    return this.#exclusively(() => this.#applyUnlessChanged(file.changes, author, dryRun, version));
+  }
+
+  /** Refused, with the names of what was changed after the version, unless nothing would change anyway. */
+  async #applyUnlessChanged(
+    changes: readonly SettingInput[],
+    author: string,
+    dryRun: boolean,
+    version: number | null,
+  ): Promise<SettingsOutcome> {
+    if (version === null) return this.#apply(changes, author, dryRun);
+    await this.#reload();
+    const preview = await this.#apply(changes, author, true);
+    if (!preview.ok || preview.changes.length === 0) return preview;
+    const { shown, newest } = await changesSince(this.#store, version);
+    if (newest <= version) return dryRun ? preview : this.#apply(changes, author, false);
+    const meanwhile = shown.map(({ n, author: who, key, old, new: next }) => {
+      const [before, after] = [historyText(key, old), historyText(key, next)];
+      return `  ${n}: ${who} changed ${key} from ${before || '""'} to ${after || '""'}`;
+    });
+    return refusal(
+      `the settings were changed after version ${version}; nothing was overwritten. Changed meanwhile:\n${meanwhile.join('\n')}`,
+      `Start from these values, or repeat with --if-version ${newest} to change them nevertheless.`,
+    );
   }
 
   /** Every setting except secrets, as a file `applyToml` takes. */
-  exportToml(): string {
-    const lines = ['# CMail settings. Apply with: cmail settings apply FILE'];
+  async exportToml(): Promise<string> {
+    // The version first: what is changed after it is then found by `apply`, never taken for known.
+    const [newest] = await this.#store.settingsHistory({ limit: 1 });
+    await this.refresh();
+    const lines = [
+      '# CMail settings. Apply with: cmail settings apply FILE',
+      `${VERSION_LINE}${newest?.n ?? 0}`,
+      '# apply refuses this file when a setting was changed after this version; without the line above it does not.',
+    ];
     for (const setting of allSettings) {
       const note = setting.type.unit === '' ? setting.label : `${setting.label} (${setting.type.unit})`;
       lines.push('', `# ${note}: ${setting.type.range}`);
@@ -177,6 +226,24 @@ export class SettingsService {
     });
   }
 
+  /**
+   * Goes back to the settings after an entry of the history (0: before the first) or at a time, as one change:
+   * validated as a whole, all or nothing. Secrets stay and are named, for their old values are not kept.
+   */
+  revertTo(past: Past, author: string, dryRun = false): Promise<SettingsOutcome> {
+    return this.#exclusively(async () => {
+      await this.#reload();
+      const state = await stateAt(this.#store, past);
+      if (state === null)
+        return refusal(
+          `the history does not reach ${'n' in past ? `entry ${past.n}` : 'that time: it lies ahead'}`,
+          'See "cmail settings history".',
+        );
+      const outcome = await this.#apply(state.changes, author, dryRun);
+      return outcome.ok ? { ...outcome, untouched: state.untouched } : outcome;
+    });
+  }
+
   /** Reads the store again and puts what another node changed in force. Resolves to whether anything did. */
   refresh(): Promise<boolean> {
     return this.#exclusively(() => this.#reload());
@@ -197,7 +264,12 @@ export class SettingsService {
       .map(({ key }) => key)
       .filter((key) => textOf(before.values, key) !== textOf(checked.values, key));
     const differences = changed.map((key) => difference(key, before.values, checked.values));
-    const outcome: SettingsOutcome = { ok: true, changes: differences, warnings: checked.warnings };
+    const outcome: SettingsOutcome = {
+      ok: true,
+      changes: differences,
+      warnings: checked.warnings,
+      untouched: [],
+    };
     if (dryRun || changed.length === 0) return outcome;
     let version: number;
     try {

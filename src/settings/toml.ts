@@ -5,6 +5,8 @@ import type { SettingInput } from './validate.ts';
 
 /** Largest settings file read. */
 export const SETTINGS_FILE_BYTES = 512 * 1024;
+/** Begins the comment that says which version of the settings a file was exported from. */
+export const VERSION_LINE = '# version: ';
 const MAX_DEPTH = 16;
 
 /** Why a file cannot be used at all. */
@@ -14,7 +16,12 @@ export interface FileError {
 }
 
 export type SettingsFile =
-  | { readonly ok: true; readonly changes: readonly SettingInput[] }
+  | {
+      readonly ok: true;
+      readonly changes: readonly SettingInput[];
+      /** Newest entry of the history when the file was exported; null when it does not say. */
+      readonly version: number | null;
+    }
   | { readonly ok: false; readonly error: FileError };
 
 /** Reads a settings file into changes, one for each key present; values are texts still to be checked. */
@@ -25,7 +32,7 @@ export function readSettingsFile(text: string): SettingsFile {
   try {
     const changes: SettingInput[] = [];
     flatten(parse(text), [], changes);
-    return { ok: true, changes };
+    return { ok: true, changes, version: versionOf(text) };
   } catch (error) {
     if (error instanceof TomlError) {
       const reason = (error.message.split('\n')[0] ?? '').replace('Invalid TOML document: ', '');
@@ -34,6 +41,16 @@ export function readSettingsFile(text: string): SettingsFile {
     if (error instanceof UnusableValue) return { ok: false, error: { line: null, reason: error.message } };
     throw error;
   }
+}
+
+/** Only from the comments at the top: further down the words may be part of a value. */
+function versionOf(text: string): number | null {
+  for (const line of text.split('\n')) {
+    if (!line.startsWith('#')) return null;
+    const digits = line.startsWith(VERSION_LINE) ? line.slice(VERSION_LINE.length).trim() : '';
+    if (/^\d{1,15}$/.test(digits)) return Number(digits);
+  }
+  return null;
 }
 
 class UnusableValue extends Error {}

@@ -45,6 +45,16 @@ export type ReceiverAction =
    * (RFC 5321 appendix C), `<postmaster>` without a domain has domain ''.
    */
   | { readonly type: 'rcpt'; readonly recipient: Address }
+  /**
+   * MAIL or RCPT was refused by the session itself (syntax, declared size, order), for the log; nothing to
+   * answer. `argument` is what followed the verb, at most a command line.
+   */
+  | {
+      readonly type: 'refused';
+      readonly verb: 'MAIL' | 'RCPT';
+      readonly argument: string;
+      readonly reply: Reply;
+    }
   /** DATA, or the first BDAT. Answer 354 (`answerAccept()`) to take data, a failure to refuse it. */
   | { readonly type: 'data'; readonly chunking: boolean }
   /**

@@ -193,9 +193,15 @@ export class ReceiverSession {
     const line = parseCommandLine(this.#takeInput(lengthBytes));
     this.#takeInput(CRLF.length);
     const answer = line.ok ? this.#command(line.value) : asReply(line.failure);
+    if (line.ok && answer !== null) this.#tellRefusal(line.value, answer);
     if (answer !== null) this.#respond(answer);
     if (line.ok && IDLE_COMMANDS.has(line.value.verb)) this.#countIdle();
     return true;
+  }
+
+  #tellRefusal({ verb, argument }: CommandLine, answer: Reply): void {
+    if (answer.code >= 400 && (verb === 'MAIL' || verb === 'RCPT'))
+      this.#actions.push({ type: 'refused', verb, argument, reply: answer });
   }
 
   #advanceOverlong(): boolean {

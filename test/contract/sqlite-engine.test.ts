@@ -287,6 +287,24 @@ describe('sqlite: trouble', () => {
       assert.equal((await storage.account('ann@example.com'))?.address, 'ann@example.com');
     }));
 
+  it('sweeps old messages in slices of 1,000, so that other work comes in between', () =>
+    withStorage(async (storage) => {
+      assert.ok(storage instanceof SqliteStorage);
+      const ann = await makeAccount(storage);
+      await Promise.all(Array.from({ length: 2_100 }, () => accept(storage, [local(ann)], 'x')));
+      const { writer } = storage.threads;
+      assert.ok(writer);
+      const run = writer.run.bind(writer);
+      const slices: unknown[] = [];
+      writer.run = async (op, ...rest) => {
+        const result = await run(op, ...rest);
+        if (op === 'sweepMessages') slices.push(result);
+        return result;
+      };
+      assert.equal(await storage.sweep(-1), 2_100);
+      assert.deepEqual(slices.slice(0, 3), [1_000, 1_000, 100]);
+    }));
+
   it('sweeps at open what was being received or deleted when the last process ended', () =>
     withFolder(async (path) => {
       const first = await openSqliteStorage({ path });

@@ -64,6 +64,7 @@ export async function openWorld(t: TestContext): Promise<World> {
       settings,
       author: 'tester',
       hostname: 'mail.example.com',
+      serverRunning: true,
       resolver,
       status: async () => ({ running: true, alarms: ['made up'] }),
       explain: async (request) => {

@@ -265,6 +265,37 @@ test('settings files: export, apply, dry run, a corrupt one, one that is not the
   assert.equal(await ok(world, ['settings', 'revert', String(history[0]?.n)]), 'smtp.hopLimit: 50 -> 100\n');
 });
 
+test('settings: back to a point of the history, and the second of two writers', async (t) => {
+  const world = await openWorld(t);
+  await ok(world, ['settings', 'set', 'smtp.hopLimit', '50']);
+  await ok(world, ['settings', 'set', 'smtp.hopLimit', '60', 'smtp.outboundPort', '2525']);
+  await fails(
+    world,
+    1,
+    ['settings', 'set', 'smtp.hopLimit', '70', '--if-version', '1'],
+    /nothing was overwritten[\s\S]*2: tester changed smtp\.hopLimit from 50 to 60[\s\S]*--if-version 3/,
+  );
+  const file = 'smtp.hopLimit = 80\n';
+  await fails(world, 1, ['settings', 'apply', '-', '--if-version', '2'], /3: tester changed/, file);
+  await ok(world, ['settings', 'apply', '-', '--if-version', '3', '--dry-run'], file);
+  assert.equal(
+    await ok(world, ['settings', 'revert', '--to', '1', '--dry-run']),
+    'smtp.outboundPort: 2525 -> 25 (not changed: --dry-run)\nsmtp.hopLimit: 60 -> 50 (not changed: --dry-run)\n',
+  );
+  assert.equal(world.context.settings.current().hopLimit, 60);
+  await ok(world, ['settings', 'revert', '--to', '1']);
+  assert.equal(world.context.settings.current().hopLimit, 50);
+  await ok(world, ['settings', 'revert', '--to', '2001-01-01 12:00:00']);
+  assert.equal(world.context.settings.current().hopLimit, 100);
+  await fails(world, 1, ['settings', 'revert', '--to', '99'], /does not reach entry 99/);
+  await fails(world, 2, ['settings', 'revert', '--to', 'monday'], /neither an entry nor a time/);
+  await fails(world, 2, ['settings', 'revert', '--to', '2026-13-45'], /neither an entry nor a time/);
+  await fails(world, 2, ['settings', 'revert'], /a point to go back to/);
+  await fails(world, 2, ['settings', 'revert', '1', '--to', '1'], /a point to go back to/);
+  await fails(world, 2, ['settings', 'revert', '1', '--dry-run'], /goes with --to/);
+  await fails(world, 2, ['settings', 'set', 'smtp.hopLimit', '1', '--if-version', 'x'], /not a number/);
+});
+
 test('the queue: list, limit and after, actions, timeline', async (t) => {
   const world = await openWorld(t);
   const ids = [

@@ -66,8 +66,37 @@ it('puts what an event needs beside its kind, never over it', () => {
       detail: { host: 'mx.x.example', kind: 'unreachable', at: 1 },
     },
   ];
-  assert.deepEqual(messageJson(MESSAGE, events), {
+  const context = {
+    first: 0,
+    end: 10,
+    now: AT_MS - 1000,
+    settings: { queueLifetimeMs: 86_400_000, delayNoticeMs: 0 },
+    serverRunning: true,
+  };
+  const shown = messageJson(MESSAGE, events, context);
+  assert.match(shown.recipients[0]?.why ?? '', /waits since .*: 451 later; attempt 3 is at 2026/);
+  assert.deepEqual(shown, {
     ...LISTED,
+    recipients: LISTED.recipients.map((one) => ({ ...one, why: shown.recipients[0]?.why })),
+    noticeFor: null,
     events: [{ at: AT, kind: 'attempt', recipient: null, host: 'mx.x.example', attemptKind: 'unreachable' }],
   });
+});
+
+it('takes the reason from the last deferral, also when that event is on another page', () => {
+  const deferred = (reason: string): MessageEvent => ({
+    at: AT_MS,
+    kind: 'deferred',
+    recipient: 'a@x.example',
+    detail: { reason },
+  });
+  const { recipients, events } = messageJson(MESSAGE, [deferred('busy'), deferred('full')], {
+    first: 0,
+    end: 1,
+    now: AT_MS - 1000,
+    settings: { queueLifetimeMs: 86_400_000, delayNoticeMs: 0 },
+    serverRunning: true,
+  });
+  assert.equal(events.length, 1);
+  assert.match(recipients[0]?.why ?? '', /: full; attempt 3/);
 });

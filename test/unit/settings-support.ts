@@ -22,8 +22,9 @@ export class MemorySettingsStore implements SettingsStore {
     return { version: this.version };
   }
 
-  async settingsHistory({ limit }: { limit: number }) {
-    return this.changes.toReversed().slice(0, limit);
+  async settingsHistory({ limit, before }: { limit: number; before?: number }) {
+    const older = this.changes.filter(({ n }) => n < (before ?? Number.POSITIVE_INFINITY));
+    return older.toReversed().slice(0, limit);
   }
 
   async settingChange(n: number) {

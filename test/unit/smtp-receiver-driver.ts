@@ -78,6 +78,7 @@ export class Driver {
     else if (action.type === 'data') this.#takeData(action.chunking);
     else if (action.type === 'end') this.#takeEnd(action);
     else if (action.type === 'mail' || action.type === 'rcpt') this.#takeAddress(action);
+    else if (action.type === 'refused') this.log.push(JSON.stringify(action));
     else {
       this.#body = null;
       this.closed = action.type === 'close';

@@ -41,6 +41,20 @@ test('greeting and EHLO announce what is honoured, and no more', () => {
   assert.equal(new Driver().feed('HELO client\r\n'), '250 mx.example.org\r\n');
 });
 
+test('tells the host of a MAIL or RCPT it refuses itself, and of no other command', () => {
+  const driver = new Driver();
+  driver.feed(HELLO);
+  driver.feed('MAIL FROM:<a@b.example> SIZE=501\r\nNONSENSE\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<a b>\r\n');
+  const refused = driver.log.filter((line) => line.includes('"refused"')).map((line) => JSON.parse(line));
+  assert.deepEqual(
+    refused.map(({ verb, argument, reply: { code } }) => [verb, argument, code]),
+    [
+      ['MAIL', 'FROM:<a@b.example> SIZE=501', 552],
+      ['RCPT', 'TO:<a b>', 501],
+    ],
+  );
+});
+
 test('each command in each state', () => {
   const refusedBdat = 'EHLO c\r\nMAIL FROM:<nodata@example.com>\r\nRCPT TO:<r@example.org>\r\nBDAT 1\r\nx';
   const states: readonly (readonly [string, string])[] = [

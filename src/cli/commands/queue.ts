@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import { UsageError, write } from '../io.ts';
-import { formatBytes, formatTime, plain, writeJson } from '../output.ts';
+import { formatBytes, formatTime, writeJson } from '../output.ts';
 import { type CliSession, change, readList, wantsJson, withConnection } from '../session.ts';
+import { type Timeline, timelineText } from '../timeline.ts';
 import { wholeNumber } from './settings.ts';
 
 interface RecipientView {
@@ -19,17 +20,6 @@ interface MessageView {
   readonly size: number;
   readonly receivedAt: string | number;
   readonly recipients: readonly RecipientView[];
-}
-
-interface EventView {
-  readonly [detail: string]: unknown;
-  readonly at: string | number;
-  readonly kind: string;
-  readonly recipient: string | null;
-}
-
-interface Timeline extends MessageView {
-  readonly events: readonly EventView[];
 }
 
 interface SelectorOptions {
@@ -157,26 +147,4 @@ function addTimeline(command: Command, session: CliSession): void {
       else await write(session.io.stdout, timelineText(message));
     }),
   );
-}
-
-function timelineText(message: Timeline): string {
-  const head = `Message ${message.id} from <${plain(message.sender)}>, ${formatBytes(message.size)}, received ${formatTime(message.receivedAt)}\n`;
-  const recipients = message.recipients.map((recipient) => {
-    const via = recipient.via === null ? '' : ` by ${recipient.via}`;
-    const next =
-      recipient.nextAttemptAt === null ? '' : `, next attempt ${formatTime(recipient.nextAttemptAt)}`;
-    const reply = recipient.lastReply === null ? '' : `\n      ${plain(recipient.lastReply)}`;
-    return `  ${plain(recipient.address)}: ${recipient.state}${via}, ${recipient.attempts} attempts${next}${reply}\n`;
-  });
-  return `${head}${recipients.join('')}\n${message.events.map(eventText).join('')}`;
-}
-
-function eventText({ at, kind, recipient, ...detail }: EventView): string {
-  const about = recipient === null ? '' : `  ${plain(recipient)}`;
-  const lines = Object.entries(detail).map(([key, value]) => `      ${key}: ${detailText(value)}\n`);
-  return `${formatTime(at)}  ${kind.padEnd(9)}${about}\n${lines.join('')}`;
-}
-
-function detailText(value: unknown): string {
-  return plain(typeof value === 'string' ? value : JSON.stringify(value));
 }

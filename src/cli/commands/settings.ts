@@ -16,6 +16,7 @@ import { type CliSession, read, withConnection } from '../session.ts';
 interface Changed {
   readonly changes: readonly SettingDifference[];
   readonly warnings: readonly SettingWarning[];
+  readonly untouched: readonly SettingWarning[];
 }
 
 interface HistoryEntry {
@@ -64,12 +65,13 @@ function addChanging(settings: Command, session: CliSession): void {
     .command('set <key> [value] [more...]')
     .description('change settings, checked all together: KEY VALUE [KEY VALUE …]')
     .option('--stdin', 'read the value of one key from standard input (for secrets)')
+    .option('--if-version <n>', 'only when nothing was changed after entry n of the history')
     .action(
       async (
         key: string,
         value: string | undefined,
         more: string[],
-        options: { stdin?: boolean },
+        options: { stdin?: boolean; ifVersion?: string },
         command: Command,
       ) => {
         const changes = await changesOf(
@@ -77,8 +79,9 @@ function addChanging(settings: Command, session: CliSession): void {
           [key, ...(value === undefined ? [] : [value]), ...more],
           options,
         );
+        const ifVersion = versionOption(options.ifVersion);
         await withConnection(session, command, true, async (connection) => {
-          await sayChanged(session, await connection.call<Changed>('settings.set', { changes }));
+          await sayChanged(session, await connection.call<Changed>('settings.set', { changes, ifVersion }));
         });
       },
     );
@@ -125,10 +128,13 @@ function addFiles(settings: Command, session: CliSession): void {
     .command('apply <file>')
     .description('take the settings present in a TOML file; - is standard input')
     .option('--dry-run', 'only show what would change')
-    .action(async (file: string, { dryRun = false }: { dryRun?: boolean }, command: Command) => {
+    .option('--if-version <n>', "only when nothing was changed after entry n, instead of the file's version")
+    .action(async (file: string, options: { dryRun?: boolean; ifVersion?: string }, command: Command) => {
+      const { dryRun = false } = options;
+      const ifVersion = versionOption(options.ifVersion);
       const text = await readSettingsText(session, file);
       await withConnection(session, command, true, async (connection: Connection) => {
-        const done = await connection.call<Changed>('settings.apply', { text, dryRun });
+        const done = await connection.call<Changed>('settings.apply', { text, dryRun, ifVersion });
         await sayChanged(session, done, dryRun);
       });
     });
@@ -158,14 +164,53 @@ function addHistory(settings: Command, session: CliSession): void {
     });
 
   settings
-    .command('revert <n>')
-    .description('undo entry n of the history')
-    .action((text: string, _, command: Command) =>
-      withConnection(session, command, true, async (connection) => {
-        const n = wholeNumber(text, 'n');
-        await sayChanged(session, await connection.call<Changed>('settings.revert', { n }));
-      }),
+    .command('revert [n]')
+    .description('undo entry n of the history, or every change after a point of it')
+    .option('--to <point>', 'back to the settings after entry N (0: before the first) or at a time')
+    .option('--dry-run', 'with --to: only show what would change')
+    .action((text: string | undefined, options: { to?: string; dryRun?: boolean }, command: Command) => {
+      const { op, args } = revertCall(text, options);
+      return withConnection(session, command, true, async (connection) => {
+        await sayChanged(session, await connection.call<Changed>(op, args), options.dryRun === true);
+      });
+    });
+}
+
+function revertCall(n: string | undefined, { to, dryRun = false }: { to?: string; dryRun?: boolean }) {
+  if ((n === undefined) === (to === undefined)) {
+    throw new UsageError('give the entry to undo, or a point to go back to', REVERT_USAGE);
+  }
+  if (to !== undefined) return { op: 'settings.revertTo', args: { past: pastOption(to), dryRun } };
+  if (dryRun) throw new UsageError('--dry-run goes with --to', REVERT_USAGE);
+  return { op: 'settings.revert', args: { n: wholeNumber(n ?? '', 'n') } };
+}
+
+const REVERT_USAGE = 'Use "cmail settings revert N", or "cmail settings revert --to N|TIME [--dry-run]".';
+
+/** ISO 8601, local time unless it names a zone. */
+const TIME = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?)(Z|[+-]\d\d:\d\d)?)?$/;
+
+/** An entry's number, or a time as `settings history` shows it. */
+function pastOption(text: string): { n: number } | { atMs: number } {
+  if (/^\d{1,9}$/.test(text)) return { n: Number(text) };
+  const [, day, time = '00:00', zone = ''] = TIME.exec(text) ?? [];
+  const atMs = day === undefined ? Number.NaN : Date.parse(`${day}T${time}${zone}`);
+  if (Number.isNaN(atMs) || atMs < 0) {
+    throw new UsageError(
+      `--to ${text} is neither an entry nor a time`,
+      'Give the number of an entry, or a time such as 2026-11-22T18:30 or 2026-11-22T18:30Z.',
     );
+  }
+  return { atMs };
+}
+
+function versionOption(text: string | undefined): number | null {
+  if (text === undefined) return null;
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new UsageError(
+    `--if-version ${text} is not a number`,
+    'Give the number of the newest entry of "cmail settings history" you know of; 0 before the first.',
+  );
 }
 
 /** A whole number from 1 on. */
@@ -205,11 +250,16 @@ function tooLong(file: string): OperationError {
   );
 }
 
-async function sayChanged({ io }: CliSession, { changes, warnings }: Changed, dryRun = false): Promise<void> {
+async function sayChanged(
+  { io }: CliSession,
+  { changes, warnings, untouched }: Changed,
+  dryRun = false,
+): Promise<void> {
   if (changes.length === 0) await write(io.stdout, 'Nothing changes: every value is as given already.\n');
   const words = dryRun ? ' (not changed: --dry-run)' : '';
   for (const { key, old, new: next } of changes) {
     await write(io.stdout, `${key}: ${old === '' ? '""' : old} -> ${next === '' ? '""' : next}${words}\n`);
   }
+  for (const { key, text } of untouched) await write(io.stderr, `cmail: not reverted: ${key} is ${text}\n`);
   for (const { key, text } of warnings) await write(io.stderr, `cmail: warning: ${key} is ${text}\n`);
 }
