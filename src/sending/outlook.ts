@@ -28,9 +28,12 @@ export interface Outlook {
  * host) can only be out of reach, or turn out to be ourselves by its greeting.
  */
 export function outlookOf({ via, fallback }: Pick<Route, 'via' | 'fallback'>, settings: Settings): Outlook[] {
-  if (via === 'mx' || fallback !== null) return ROUTE_FAILURE_KINDS.map((kind) => outlookOfMx(kind, settings));
+  if (via === 'mx' || fallback !== null)
+    return ROUTE_FAILURE_KINDS.map((kind) => outlookOfMx(kind, settings));
   const unreachable = { ...emptyTally(), unreachable: '' };
-  const outlook = [foretell('unreachable', via, () => judgeRoute(via, unreachable).otherwise, settings, null)];
+  const outlook = [
+    foretell('unreachable', via, () => judgeRoute(via, unreachable).otherwise, settings, null),
+  ];
   if (via === 'forward') return outlook;
   const self = { ...emptyTally(), self: true };
   return [...outlook, foretell('self', via, () => judgeRoute(via, self).otherwise, settings, null)];

@@ -129,7 +129,16 @@ function changeOf(text: string): { key: string; value: string } {
   throw new UsageError(`--with ${text} is not KEY=VALUE`, 'Write it as smtp.useMxResolution=off.');
 }
 
-function explainText({ recipient, decision, rule, reply, route, steps, outlook, connect }: Explained): string {
+function explainText({
+  recipient,
+  decision,
+  rule,
+  reply,
+  route,
+  steps,
+  outlook,
+  connect,
+}: Explained): string {
   const said = [reply.code, reply.enhanced, reply.text].filter((part) => part !== '').join(' ');
   return [
     `${plain(recipient)}: ${decision} (${rule})\n`,
