@@ -15,6 +15,8 @@ export interface ExplainRequest {
   readonly user: string | null;
   /** The settings in force, or as they would be with the changes asked about. */
   readonly settings: Settings;
+  /** Also try the servers, without sending mail. */
+  readonly connect: boolean;
 }
 
 /** One line of `check`. */

@@ -21,6 +21,7 @@ export const serverOperations: OperationTable = {
       client: z.string().max(100).nullable().default(null),
       user: z.string().max(1000).nullable().default(null),
       with: z.array(changeSchema).max(200).default([]),
+      connect: z.boolean().default(false),
     }),
     async (context, args) => {
       if (args.client !== null && args.user !== null) {
@@ -38,6 +39,7 @@ export const serverOperations: OperationTable = {
         client: client?.value ?? null,
         user: args.user === null ? null : addressArgument(args.user),
         settings: changed.settings,
+        connect: args.connect,
       });
     },
   ),

@@ -386,7 +386,9 @@ async function decideUnknown(work: Work, hosted: Domain): Promise<Decision> {
   if (!settings.refuseUnknownUsers) {
     step(work, 'unknown users are not refused: to the postmaster of the domain');
     const decision = await decidePostmaster(work, hosted);
-    return { ...decision, rule: 'unknown-to-postmaster' };
+    const rule = 'unknown-to-postmaster';
+    const recipients = decision.recipients.map((one) => ({ ...one, rule }));
+    return { ...decision, rule, recipients };
   }
   if (settings.assumeExternal) {
     if (client.kind === 'external' && asksToRelay(recipient)) return refuseRelayForm(work);

@@ -2,6 +2,7 @@
 import type { AddressRecord, Answer, MxRecord, Resolver } from '../dns/contract.ts';
 import { addressSteps, describeNone, limitHosts, type Sorted, sortAddresses } from './addresses.ts';
 import type { RouteFailure, RouteHost, RouteStep } from './contract.ts';
+import { routeFailure } from './failures.ts';
 import { dropOurselves, orderMx } from './mx-list.ts';
 import type { Ourselves } from './self.ts';
 
@@ -39,25 +40,10 @@ function fail(
   return { hosts: [], failure, mx, steps: [...steps, { kind: 'route', text: failure.text }] };
 }
 
-const noAnswer = (text: string): RouteFailure => ({
-  kind: 'no-answer',
-  status: '4.4.3',
-  action: 'retry',
-  text,
-});
-const noAddress = (text: string): RouteFailure => ({
-  kind: 'no-address',
-  status: '5.4.4',
-  action: 'confirm',
-  text,
-});
-const unreachable = (text: string): RouteFailure => ({
-  kind: 'unreachable',
-  status: '4.4.1',
-  action: 'retry',
-  text,
-});
-const ownLoop = (text: string): RouteFailure => ({ kind: 'self', status: '5.4.6', action: 'notice', text });
+const noAnswer = (text: string): RouteFailure => routeFailure('no-answer', text);
+const noAddress = (text: string): RouteFailure => routeFailure('no-address', text);
+const unreachable = (text: string): RouteFailure => routeFailure('unreachable', text);
+const ownLoop = (text: string): RouteFailure => routeFailure('self', text);
 
 /** Finds the servers of an external domain, or says which row of "When MX fails" applies. */
 export async function findByMx(question: MxQuestion, context: MxContext): Promise<MxFindings> {
@@ -68,8 +54,7 @@ export async function findByMx(question: MxQuestion, context: MxContext): Promis
     case 'no-answer':
       return fail(noAnswer(`DNS gave no answer about the MX records of ${domain}: ${mx.detail}`), [], mx);
     case 'nxdomain': {
-      const text = `the domain ${domain} does not exist in DNS`;
-      return fail({ kind: 'nxdomain', status: '5.1.2', action: 'confirm', text }, [], mx);
+      return fail(routeFailure('nxdomain', `the domain ${domain} does not exist in DNS`), [], mx);
     }
     case 'nodata':
       return { ...(await implicit(question, context, aliasSteps(domain, mx.canonicalName))), mx };

@@ -3,6 +3,7 @@ import { describeError } from '../mail/failure.ts';
 import type { RouteFailureKind, Settings, SmtpHost } from '../settings/values.ts';
 import { addressSteps, findEnteredHost, limitHosts, sortAddresses } from './addresses.ts';
 import type { Route, RouteFailure, RouteHost, RouteOptions, RouteStep, Routes, Target } from './contract.ts';
+import { routeFailure } from './failures.ts';
 import { findByMx, type MxFindings } from './mx-route.ts';
 import { machineAddresses, type Ourselves, ourselves, type SelfDescription } from './self.ts';
 
@@ -173,7 +174,7 @@ function isFallbackKind(kind: RouteFailure['kind']): kind is RouteFailureKind {
 }
 
 /** Why the SMTP host does not step in, or null when it does. */
-function whyNoFallback(kind: RouteFailureKind, settings: Settings): string | null {
+export function whyNoFallback(kind: RouteFailureKind, settings: Settings): string | null {
   if (!settings.fallbackToSmtpHost) return 'no fallback to the SMTP host: it is off';
   if (!settings.useMxResolution) return 'no fallback to the SMTP host: MX resolution is off';
   if (!settings.fallbackOn.includes(kind)) return `no fallback to the SMTP host: not chosen for ${kind}`;
@@ -193,7 +194,7 @@ function routeSteps(hosts: readonly RouteHost[]): readonly RouteStep[] {
 /** A fault of ours must not lose mail: it is retried. */
 function brokenRoute(via: Route['via'], fallback: RouteFailureKind | null, error: unknown): Route {
   const text = `the route could not be worked out: ${describeError(error)}`;
-  const failure: RouteFailure = { kind: 'no-answer', status: '4.4.3', action: 'retry', text };
+  const failure = routeFailure('no-answer', text);
   const steps: RouteStep[] = [{ kind: 'route', text }];
   return { via, fallback, hosts: [], failure, smtpHost: null, mx: null, steps };
 }

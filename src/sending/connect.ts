@@ -38,12 +38,20 @@ export function endpointsOf(route: Route): Endpoint[] {
   return endpoints.slice(0, MAX_ADDRESSES);
 }
 
+/** TLS on a connection. */
+export interface Secured {
+  /** The certificate is one we trust (Node's own list and NODE_EXTRA_CA_CERTS), for this host name. */
+  readonly verified: boolean;
+  /** Version and whether verified, as the timeline keeps it. */
+  readonly text: string;
+  /** Such as `TLSv1.3`. */
+  readonly version: string;
+  /** Why it is not verified. */
+  readonly problem: string | null;
+}
+
 export type Dialled =
-  | {
-      readonly ok: true;
-      readonly socket: Socket;
-      readonly secure: { verified: boolean; text: string } | null;
-    }
+  | { readonly ok: true; readonly socket: Socket; readonly secure: Secured | null }
   /** `tls`: TCP was there and the handshake failed. */
   | { readonly ok: false; readonly reason: string; readonly tls: boolean };
 
@@ -70,17 +78,12 @@ export async function dial({ endpoint, timeoutMs, signal }: DialRequest): Promis
   return secured.ok ? secured : { ok: false, reason: secured.reason, tls: true };
 }
 
-/**
- * The TLS handshake on an open connection, with any certificate; `verified` says whether it is one we trust
- * (Node's own list and NODE_EXTRA_CA_CERTS) for this host name.
- */
+/** The TLS handshake on an open connection, with any certificate. */
 export async function startTls(
   socket: Socket,
   host: string,
   limit: AbortSignal,
-): Promise<
-  { ok: true; socket: TLSSocket; secure: { verified: boolean; text: string } } | { ok: false; reason: string }
-> {
+): Promise<{ ok: true; socket: TLSSocket; secure: Secured } | { ok: false; reason: string }> {
   const servername = isIP(host) === 0 ? host : undefined;
   // What happens to the plain socket from here on shows on the secured one.
   socket.on('error', () => undefined);
@@ -91,8 +94,10 @@ export async function startTls(
     return { ok: false, reason: failed };
   }
   const verified = secured.authorized;
-  const text = `${secured.getProtocol() ?? 'TLS'} ${verified ? 'verified' : 'unverified'}`;
-  return { ok: true, socket: secured, secure: { verified, text } };
+  const version = secured.getProtocol() ?? 'TLS';
+  const text = `${version} ${verified ? 'verified' : 'unverified'}`;
+  const problem = verified ? null : describeError(secured.authorizationError);
+  return { ok: true, socket: secured, secure: { verified, text, version, problem } };
 }
 
 const CONNECTION_WORDS: Readonly<Record<string, string>> = {

@@ -5,6 +5,7 @@
 import type { Failure } from '../mail/failure.ts';
 import { type Reply, replyText } from '../mail/reply.ts';
 import type { Route, RouteFailure } from '../routing/contract.ts';
+import { routeFailure } from '../routing/failures.ts';
 import type { RouteFailureKind, Settings } from '../settings/values.ts';
 import type { RecipientResult, SessionProblem } from '../smtp/sender-session.ts';
 
@@ -132,15 +133,14 @@ export function judgeRoute(
 ): { readonly fallback: RouteFailureKind | null; readonly otherwise: Verdict } {
   if (tally.held !== null) return { fallback: null, otherwise: { type: 'deferred', trouble: tally.held } };
   if (tally.spoke !== null) return { fallback: null, otherwise: { type: 'deferred', trouble: tally.spoke } };
-  const nobody = { host: null, reply: null };
+  const failed = (kind: 'self' | 'unreachable', text: string) => ({
+    fallback: via === 'mx' ? kind : null,
+    otherwise: judgeRouteFailure(routeFailure(kind, text), null),
+  });
   if (tally.unreachable === null && tally.self) {
-    const text = 'The servers of this domain lead back to this server';
-    const trouble: Trouble = { kind: 'self', status: '5.4.6', text, ...nobody };
-    return { fallback: via === 'mx' ? 'self' : null, otherwise: { type: 'failed', trouble } };
+    return failed('self', 'The servers of this domain lead back to this server');
   }
-  const text = `No server could be reached: ${tally.unreachable ?? 'no address to dial'}`;
-  const trouble: Trouble = { kind: 'unreachable', status: '4.4.1', text, ...nobody };
-  return { fallback: via === 'mx' ? 'unreachable' : null, otherwise: { type: 'deferred', trouble } };
+  return failed('unreachable', `No server could be reached: ${tally.unreachable ?? 'no address to dial'}`);
 }
 
 /** What a route without hosts means for a recipient; the second NXDOMAIN or no-address running is final. */

@@ -67,12 +67,11 @@ async function call(
     credentials: endpoint.credentials,
     loopback: isLoopback(endpoint.address),
   });
-  const secured = dialled.secure?.text ?? null;
   const connection = new PeerConnection({
     socket: dialled.socket,
     session,
     host: endpoint.host,
-    tls: secured,
+    secure: dialled.secure,
     settings,
   });
   const onStop = () => connection.destroy('The server is stopping');

@@ -67,7 +67,7 @@ export class ForwardProbe {
       },
       probe: true,
     });
-    const connection = new PeerConnection({ socket: dialled.socket, session, host, tls: null, settings });
+    const connection = new PeerConnection({ socket: dialled.socket, session, host, secure: null, settings });
     const onLate = () => connection.destroy('The probe took too long');
     limit.addEventListener('abort', onLate);
     try {

@@ -11,7 +11,7 @@ import type {
   SessionProblem,
   Transaction,
 } from '../smtp/sender-session.ts';
-import { startTls } from './connect.ts';
+import { type Secured, startTls } from './connect.ts';
 
 /** A session in which nothing completes for this long is closed, whatever the waits are set to. */
 const NO_PROGRESS_MS = 30 * 60_000;
@@ -35,7 +35,7 @@ export interface PeerConnectionOptions {
   /** The name a certificate is checked against. */
   readonly host: string;
   /** Set when TLS is on already. */
-  readonly tls: string | null;
+  readonly secure: Secured | null;
   /** Asked anew for each wait, so that a change acts at once. */
   readonly settings: () => Pick<Settings, 'timeouts' | 'bufferSizeBytes' | 'minDataRate'>;
   /** Data may be slower than the average asked for at first; default a minute. */
@@ -50,7 +50,7 @@ export class PeerConnection {
   readonly #host: string;
   readonly #settings: PeerConnectionOptions['settings'];
   readonly #rateGraceMs: number;
-  #tls: string | null;
+  #secured: Secured | null;
   #timer: NodeJS.Timeout | undefined;
   #armedFor = '';
   #waiter: ((action: SenderAction) => void) | null = null;
@@ -62,7 +62,7 @@ export class PeerConnection {
     this.session = options.session;
     this.#socket = options.socket;
     this.#host = options.host;
-    this.#tls = options.tls;
+    this.#secured = options.secure;
     this.#settings = options.settings;
     this.#rateGraceMs = options.rateGraceMs ?? RATE_GRACE_MS;
     this.#listen(options.socket);
@@ -71,7 +71,12 @@ export class PeerConnection {
 
   /** TLS version and whether the certificate is trusted; null without TLS. */
   get tls(): string | null {
-    return this.#tls;
+    return this.#secured?.text ?? null;
+  }
+
+  /** The same with its parts. */
+  get secured(): Secured | null {
+    return this.#secured;
   }
 
   get usable(): boolean {
@@ -209,7 +214,7 @@ export class PeerConnection {
       this.session.tlsFailed(secured.reason);
     } else {
       this.#socket = secured.socket;
-      this.#tls = secured.secure.text;
+      this.#secured = secured.secure;
       this.#listen(secured.socket);
       this.session.tlsStarted(secured.secure);
     }

@@ -38,6 +38,7 @@ export function createAdminContext(core: Core, running: Running | null): AdminCo
             ? { kind: request.user === null ? 'external' : 'local', address: null, user: request.user }
             : clientAt(request.client, request.user, request.settings),
         settings: request.settings,
+        connectAs: request.connect ? config.hostname : null,
       }),
     isOwnHost: (host, port) => core.router.ourselves(settings.current()).isOwnHost(host, port),
     checkPorts: () => (running === null ? tryPorts(config) : Promise.resolve(openPorts(running))),

@@ -1,6 +1,6 @@
 /**
  * Explain: the decision and the route for an address in advance, by the same code that decides and routes,
- * live. Nothing is connected to but DNS.
+ * live. Nothing is connected to but DNS, unless `connect` asks for it.
  */
 import { type Address, parseAddress } from '../mail/address.ts';
 import { ok, type Result } from '../mail/failure.ts';
@@ -8,6 +8,9 @@ import type { Reply } from '../mail/reply.ts';
 import type { Client } from '../receiving/client.ts';
 import { type Decision, type DecisionDependencies, decide } from '../receiving/decision.ts';
 import type { Route, RouteStep, Routes, Target } from '../routing/contract.ts';
+import { judgeRouteFailure } from '../sending/judge.ts';
+import { isFinalAtOnce, type Outlook, outlookOf } from '../sending/outlook.ts';
+import { type Reached, reachServers } from '../sending/reach.ts';
 import type { RouteFailureKind, Settings } from '../settings/values.ts';
 
 export interface ExplainRequest {
@@ -16,6 +19,8 @@ export interface ExplainRequest {
   readonly from: string | undefined;
   readonly client: Client;
   readonly settings: Settings;
+  /** Try the servers as far as EHLO, under this name of ours; null to connect to nothing. */
+  readonly connectAs: string | null;
 }
 
 /** The shape of DESIGN.md, which others rely on. */
@@ -26,6 +31,10 @@ export interface Explanation {
   readonly reply: { readonly code: number; readonly enhanced: string; readonly text: string };
   readonly route: ExplainedRoute | null;
   readonly steps: readonly RouteStep[];
+  /** What each kind of failure would lead to; empty unless mail goes outward. */
+  readonly outlook: readonly Outlook[];
+  /** What each address did when it was called; null when that was not asked for. */
+  readonly connect: readonly Reached[] | null;
 }
 
 export interface ExplainedRoute {
@@ -62,6 +71,7 @@ export async function explain(
       reply: { code, enhanced, text },
       route: null,
       steps,
+      ...notOutward(request),
     };
   }
   const sender = request.from === undefined || request.from === '' ? null : parseAddress(request.from);
@@ -75,15 +85,29 @@ export async function explain(
   });
   const steps = [...decision.steps];
   const target = await targetOf(deps, request, decision);
-  const route = await routeOf(routes, decision, target, request.settings, steps);
+  const route = await routeOf(routes, decision, target, request.settings);
+  steps.push(...(route?.steps ?? []));
   return {
     recipient: recipient.value.text,
     decision: decision.decision,
     rule: decision.rule,
     reply: replyJson(decision.reply),
-    route,
+    route: route === null ? withoutServers(decision) : routeJson(route, request.settings),
     steps,
+    ...(route === null ? notOutward(request) : await lookAhead(route, request)),
   };
+}
+
+function notOutward({ connectAs }: ExplainRequest): Pick<Explanation, 'outlook' | 'connect'> {
+  return { outlook: [], connect: connectAs === null ? null : [] };
+}
+
+async function lookAhead(
+  route: Route,
+  { settings, connectAs }: ExplainRequest,
+): Promise<Pick<Explanation, 'outlook' | 'connect'>> {
+  const connect = connectAs === null ? null : await reachServers(route, { hostname: connectAs, settings });
+  return { outlook: outlookOf(route, settings), connect };
 }
 
 /** `postmaster` alone is a recipient too (RFC 5321 §4.1.1.3). */
@@ -118,27 +142,27 @@ async function targetOf(
   return (await decide(deps, next)).target;
 }
 
-/** The route of what the decision leads to: outward, or the mailbox. */
+function isAccepted(decision: Decision): boolean {
+  return decision.reply.code < 400 && decision.decision !== 'notice';
+}
+
+/** The route of what the decision leads to; null when it does not lead outward. */
 async function routeOf(
   routes: Routes,
   decision: Decision,
   target: Target | null,
   settings: Settings,
-  steps: RouteStep[],
-): Promise<ExplainedRoute | null> {
-  if (decision.reply.code >= 400 || decision.decision === 'notice') return null;
-  if (target === null) return MAILBOX;
-  const route = await routes.plan(target, {
-    settings,
-    fresh: true,
-    assumedExternal: decision.assumedExternal,
-  });
-  steps.push(...route.steps);
-  return routeJson(route);
+): Promise<Route | null> {
+  if (!isAccepted(decision) || target === null) return null;
+  return routes.plan(target, { settings, fresh: true, assumedExternal: decision.assumedExternal });
 }
 
-function routeJson(route: Route): ExplainedRoute {
-  const { via, fallback, failure, hosts } = route;
+/** Mail that does not go outward goes to a mailbox, if anywhere. */
+function withoutServers(decision: Decision): ExplainedRoute | null {
+  return isAccepted(decision) ? MAILBOX : null;
+}
+
+function routeJson({ via, fallback, failure, hosts }: Route, settings: Settings): ExplainedRoute {
   return {
     via,
     fallback,
@@ -148,7 +172,7 @@ function routeJson(route: Route): ExplainedRoute {
         : {
             kind: failure.kind,
             status: failure.status,
-            action: failure.action === 'notice' ? 'notice' : 'retry',
+            action: isFinalAtOnce(judgeRouteFailure(failure, null), settings) ? 'notice' : 'retry',
           },
     hosts: hosts.map(({ name, port, preference, addresses }) => ({ name, port, preference, addresses })),
   };

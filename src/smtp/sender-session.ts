@@ -110,6 +110,7 @@ export class SenderSession {
   #state: SenderPhase = 'greeting';
   #secure: { readonly verified: boolean } | null;
   #extensions = new Map<string, string>();
+  #greeting: Reply | null = null;
   #repliesSeen = 0;
   #transaction: Transaction | null = null;
   #results: (RecipientResult | null)[] = [];
@@ -130,6 +131,11 @@ export class SenderSession {
   /** Complete replies so far; each begins a new wait. */
   get repliesSeen(): number {
     return this.#repliesSeen;
+  }
+
+  /** The 220 we were greeted with. */
+  get greeting(): Reply | null {
+    return this.#greeting;
   }
 
   /** Extensions of the last EHLO by upper-case keyword, with their parameters. */
@@ -245,6 +251,7 @@ export class SenderSession {
       this.#fail('not-greeted', 'The server refused the connection', reply);
       return;
     }
+    this.#greeting = reply;
     const name = (reply.lines[0] ?? '').split(' ')[0]?.toLowerCase();
     if (this.#options.refuseSelf && name === this.#options.hostname.toLowerCase()) {
       this.#fail('self', 'The server greeted us with our own name', reply);

@@ -81,6 +81,8 @@ export async function openWorld(t: TestContext): Promise<World> {
             hosts: [],
           },
           steps: [{ kind: 'rule', text: 'made up' }],
+          outlook: [],
+          connect: request.connect ? [] : null,
         };
       },
       isOwnHost,

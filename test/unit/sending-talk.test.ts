@@ -217,7 +217,7 @@ async function openTo(port: number, changes: Partial<PeerConnectionOptions>): Pr
     socket: dialled.socket,
     session,
     host: 'x',
-    tls: null,
+    secure: null,
     settings,
     ...changes,
   });

@@ -73,6 +73,24 @@ interface Explained {
   readonly reply: { readonly code: number; readonly enhanced: string; readonly text: string };
   readonly route: object | null;
   readonly steps: readonly { readonly kind: string; readonly text: string }[];
+  readonly outlook: readonly { readonly kind: string; readonly text: string }[];
+  readonly connect: readonly ExplainedServer[] | null;
+}
+
+interface ExplainedServer {
+  readonly name: string;
+  readonly port: number;
+  readonly address: string;
+  readonly stage: string;
+  readonly greeting: string | null;
+  readonly tls: {
+    readonly version: string;
+    readonly verified: boolean;
+    readonly problem: string | null;
+  } | null;
+  readonly tlsFailure: string | null;
+  readonly extensions: readonly string[];
+  readonly failure: { readonly text: string } | null;
 }
 
 /** `explain`: decision and route in advance. */
@@ -84,11 +102,12 @@ export function addExplainCommand(program: Command, session: CliSession): void {
     .option('--client <ip>', 'address of the client')
     .option('--user <name>', 'authenticated account')
     .option('--with <changes...>', 'as if settings were changed: KEY=VALUE …')
+    .option('--connect', 'call each server as far as EHLO, without sending mail')
     .option('--json', 'as JSON')
     .action(
       async (
         address: string,
-        options: { from: string; client?: string; user?: string; with?: string[] },
+        options: { from: string; client?: string; user?: string; with?: string[]; connect?: true },
         command: Command,
       ) => {
         const args = {
@@ -97,6 +116,7 @@ export function addExplainCommand(program: Command, session: CliSession): void {
           client: options.client ?? null,
           user: options.user ?? null,
           with: (options.with ?? []).map(changeOf),
+          connect: options.connect === true,
         };
         await read<Explained>(session, command, 'explain', args, explainText);
       },
@@ -109,7 +129,16 @@ function changeOf(text: string): { key: string; value: string } {
   throw new UsageError(`--with ${text} is not KEY=VALUE`, 'Write it as smtp.useMxResolution=off.');
 }
 
-function explainText({ recipient, decision, rule, reply, route, steps }: Explained): string {
+function explainText({
+  recipient,
+  decision,
+  rule,
+  reply,
+  route,
+  steps,
+  outlook,
+  connect,
+}: Explained): string {
   const said = [reply.code, reply.enhanced, reply.text].filter((part) => part !== '').join(' ');
   return [
     `${plain(recipient)}: ${decision} (${rule})\n`,
@@ -117,5 +146,24 @@ function explainText({ recipient, decision, rule, reply, route, steps }: Explain
     route === null ? '' : `route:\n${formatTree(route, '  ')}`,
     steps.length === 0 ? '' : 'steps:\n',
     ...steps.map(({ kind, text }) => `  ${kind.padEnd(8)}  ${plain(text)}\n`),
+    outlook.length === 0 ? '' : 'what each failure would lead to:\n',
+    ...outlook.map(({ kind, text }) => `  ${kind.padEnd(11)}  ${plain(text)}\n`),
+    connect === null ? '' : connect.length === 0 ? 'servers called: none\n' : 'servers called:\n',
+    ...(connect ?? []).map(serverText),
   ].join('');
+}
+
+function serverText(server: ExplainedServer): string {
+  const { name, address, port, stage, greeting, tls, tlsFailure, extensions, failure } = server;
+  const certificate = tls?.verified ? 'verified' : `not verified: ${tls?.problem}`;
+  const lines =
+    failure !== null
+      ? [`failed (${stage}): ${failure.text}`]
+      : [
+          `ready, greeted with ${greeting}`,
+          tls === null ? 'no TLS' : `${tls.version}, certificate ${certificate}`,
+          ...(tlsFailure === null ? [] : [`in clear because TLS failed: ${tlsFailure}`]),
+          `offers ${extensions.length === 0 ? 'no extensions' : extensions.join(', ')}`,
+        ];
+  return `  ${plain(`${name} [${address}] port ${port}`)}\n${lines.map((line) => `    ${plain(line)}\n`).join('')}`;
 }
