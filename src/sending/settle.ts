@@ -8,6 +8,7 @@ const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 5_000;
 /** Wait before the next attempt when the store refuses what an outcome asks for. */
 const REFUSED_WAIT_MS = 5 * 60_000;
+const CRASH_WORDS = { lastReply: 'The outcome could not be recorded; see the log', lastKind: 'crash' };
 
 /**
  * Settles until it is done: a delivered message must not be sent twice because the disk was full for a
@@ -32,7 +33,7 @@ export async function settleClaim(
       if (kind !== 'unavailable') {
         if (wanted !== input) return log('error', 'what became of a claim cannot be recorded', fields);
         log('error', 'the store refused an outcome; what is delivered is recorded, the rest waits', fields);
-        wanted = withoutRefusable(input);
+        wanted = withoutRefusable(input, kind === 'internal' ? 'crashed' : 'deferred');
         continue;
       }
       log('warn', 'the store cannot record what became of a claim; trying again', fields);
@@ -43,12 +44,15 @@ export async function settleClaim(
   }
 }
 
-/** Only what concerns nothing but the claimed rows: deliveries stand, everything else waits. */
-function withoutRefusable(input: SettleInput): SettleInput {
+/**
+ * Only what concerns nothing but the claimed rows: deliveries stand, everything else waits. `crashed`: the store
+ * has no words for it, so it is counted against the message.
+ */
+function withoutRefusable(input: SettleInput, type: 'crashed' | 'deferred'): SettleInput {
   const nextAttemptAt = Date.now() + REFUSED_WAIT_MS;
   const outcomes = input.outcomes.map((outcome) =>
     outcome.result.type === 'failed' || outcome.result.type === 'expanded'
-      ? { ...outcome, result: { type: 'deferred', nextAttemptAt } as const }
+      ? { ...outcome, result: { type, nextAttemptAt } as const, ...(type === 'crashed' ? CRASH_WORDS : {}) }
       : outcome,
   );
   const events = input.events.filter(

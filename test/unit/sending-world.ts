@@ -9,6 +9,7 @@ import type { RouteFailureKind, Settings, SmtpHost } from '../../src/settings/va
 import {
   type Claim,
   type ClaimRequest,
+  CRASHES_UNTIL_HELD,
   type NewEvent,
   type QueuedMessage,
   type QueuedRecipient,
@@ -210,6 +211,10 @@ export class FakeQueue extends EventEmitter {
       const old = row.recipient;
       if (result.type === 'returned') {
         row.recipient = { ...old, state: 'queued', attempts: old.attempts - 1 };
+      } else if (result.type === 'crashed') {
+        const crashes = old.crashes + 1;
+        const state = crashes < CRASHES_UNTIL_HELD ? 'queued' : 'held';
+        row.recipient = { ...old, state, crashes, nextAttemptAt: result.nextAttemptAt, lastReply };
       } else if (result.type === 'deferred') {
         const { nextAttemptAt } = result;
         const delayNoticeSent = old.delayNoticeSent || result.delayNoticeSent === true;
@@ -253,6 +258,7 @@ function newRecipient(
     ...{ index, address, original: address, rule: 'external', state: 'queued' },
     destination: address.slice(address.lastIndexOf('@') + 1),
     ...{ via: null, attempts: 0, nextAttemptAt: 0, lastReply: null, lastKind: null, delayNoticeSent: false },
+    crashes: 0,
     ...changes,
   };
 }

@@ -101,6 +101,7 @@ export interface ReadOps {
       queued: number;
       sending: number;
       held: number;
+      crashed: number;
       messages: number;
       oldestAt: number | null;
       holdAll: boolean;
