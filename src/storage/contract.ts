@@ -417,7 +417,7 @@ export interface Storage extends QueueStore, DirectoryStore, MailboxStore, Setti
   accept(input: AcceptInput): Promise<void>;
   /** Called after each commit that queued something due now. */
   onQueued(listener: () => void): void;
-  /** What is wrong with the store now (disk full …), for `status`; empty when well. */
+  /** What is wrong with the store now (disk full …) and what to do, for `status`; clears by itself when it is well. */
   alarms(): readonly string[];
   /** Consistency of the store: findings, empty when sound. */
   verify(): Promise<readonly string[]>;
