@@ -130,6 +130,17 @@ export class FakeQueue extends EventEmitter {
     }
   }
 
+  /** Lets every lease run out. */
+  lapse(): void {
+    for (const { rows } of this.#messages.values()) {
+      for (const row of rows) {
+        if (row.recipient.state !== 'sending') continue;
+        row.token = null;
+        row.recipient = { ...row.recipient, state: 'queued', nextAttemptAt: Date.now() };
+      }
+    }
+  }
+
   /** Resolves when `count` claims have been settled. */
   async waitForSettled(count: number): Promise<void> {
     while (this.settled.length < count) await once(this, 'settled', { signal: AbortSignal.timeout(10_000) });
