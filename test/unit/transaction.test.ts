@@ -7,7 +7,7 @@ import { type BodyWriter, type Storage, StorageError } from '../../src/storage/c
 
 it('a store that gives no more message numbers puts the message off and frees its bytes', async () => {
   let aborted = 0;
-  const body: BodyWriter = { sizeBytes: 0, append: () => true, abort: () => void (aborted += 1) };
+  const body: BodyWriter = { sizeBytes: 0, append: () => true, abort: () => void aborted++ };
   const storage: Partial<Storage> = {
     openWriter: () => body,
     nextMessageId: () => {
