@@ -79,8 +79,7 @@ export class Transaction {
       body.abort();
       return refusal;
     }
-    const id = this.#storage.nextMessageId();
-    return this.#accept(id, body, facts, this.#recipients(header), eightBit);
+    return this.#accept(body, facts, this.#recipients(header), eightBit);
   }
 
   #refusal(header: string, settings: Settings): Reply | null {
@@ -114,7 +113,6 @@ export class Transaction {
   }
 
   async #accept(
-    id: MessageId,
     body: BodyWriter,
     facts: SessionFacts,
     recipients: NewRecipient[],
@@ -131,6 +129,14 @@ export class Transaction {
       user: client.user,
       protocol,
     };
+    let id: MessageId;
+    try {
+      id = this.#storage.nextMessageId();
+    } catch (error) {
+      body.abort();
+      if (error instanceof StorageError) return STORE_TROUBLE;
+      throw error;
+    }
     try {
       await this.#storage.accept({
         id,

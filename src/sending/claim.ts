@@ -1,18 +1,20 @@
 /** One claim from taking to settling: decide again, deliver by target, and put the outcome into words. */
 import { describeError } from '../mail/failure.ts';
 import type { NoticeRecipient, NoticeRequest } from '../notices/contract.ts';
-import type {
-  Claim,
-  NewEvent,
-  NewRecipient,
-  NoticeInput,
-  QueuedRecipient,
-  RecipientOutcome,
-  SettleInput,
+import {
+  type Claim,
+  CRASHES_UNTIL_HELD,
+  type NewEvent,
+  type NewRecipient,
+  type NoticeInput,
+  type QueuedRecipient,
+  type RecipientOutcome,
+  type SettleInput,
+  StorageError,
 } from '../storage/contract.ts';
 import { Delivery, type DeliveryContext, type DeliveryResult, ownTrouble } from './delivery.ts';
 import { noticeEvent } from './events.ts';
-import { isDelayNoticeDue, judgeRedecision, type Trouble, whenNext } from './judge.ts';
+import { isDelayNoticeDue, judgeRedecision, nextOnSchedule, type Trouble, whenNext } from './judge.ts';
 import type { Redecision } from './ports.ts';
 
 export interface ClaimReport {
@@ -20,7 +22,10 @@ export interface ClaimReport {
   readonly health: 'good' | 'bad' | null;
 }
 
-type Result = DeliveryResult | { readonly type: 'expanded'; readonly into: readonly NewRecipient[] };
+type Result =
+  | DeliveryResult
+  | { readonly type: 'expanded'; readonly into: readonly NewRecipient[] }
+  | { readonly type: 'crashed'; readonly trouble: Trouble };
 type ToSend = Extract<Redecision, { type: 'send' }>;
 
 interface Group {
@@ -28,7 +33,10 @@ interface Group {
   readonly recipients: QueuedRecipient[];
 }
 
-/** Works on one claim. Never rejects: what goes wrong in here defers the recipients it concerns. */
+/**
+ * Works on one claim. Never rejects: what goes wrong in here defers the recipients it concerns, and is counted,
+ * so that a message that crashes time and again is set aside.
+ */
 export async function processClaim(
   context: DeliveryContext,
   claim: Claim,
@@ -43,13 +51,14 @@ export async function processClaim(
     const { target, assumedExternal } = decision;
     const work = { message: claim.message, recipients, target, assumedExternal, takenAt, stillOurs };
     const delivery = new Delivery(context, work);
+    let unfinished: Result = crashed('the delivery ended without a result');
     try {
       await delivery.run();
     } catch (error) {
-      logCrash(context, claim, error);
+      unfinished = afterThrow(context, claim, error);
     }
     for (const { index } of recipients) {
-      results.set(index, delivery.results.get(index) ?? ownTrouble('Something went wrong here; see the log'));
+      results.set(index, delivery.results.get(index) ?? unfinished);
       if (delivery.via !== null) via.set(index, delivery.via);
     }
     events.push(...delivery.events);
@@ -71,8 +80,7 @@ async function redecide(
     try {
       decision = await context.deps.redecide(recipient, message.source, message.sender);
     } catch (error) {
-      logCrash(context, claim, error);
-      results.set(recipient.index, ownTrouble('The recipient could not be decided; see the log'));
+      results.set(recipient.index, afterThrow(context, claim, error));
       continue;
     }
     if (decision.type === 'expanded') results.set(recipient.index, decision);
@@ -112,11 +120,10 @@ async function settlement(
     return { token: claim.token, outcomes: verdicts.outcomes, events, notices: notices.notices };
   } catch (error) {
     // Without its notice a failure must not be recorded: those recipients wait, the others are settled.
-    logCrash(context, claim, error);
+    const instead = afterThrow(context, claim, error);
     const waiting = new Map(results);
     for (const { index, result } of verdicts.outcomes) {
-      if (result.type === 'failed')
-        waiting.set(index, ownTrouble('The notice could not be made; see the log'));
+      if (result.type === 'failed') waiting.set(index, instead);
     }
     const { outcomes, events } = decideOutcomes(context, claim, waiting, via, now, false);
     return { token: claim.token, outcomes, events: [...attempts, ...events], notices: [] };
@@ -141,6 +148,10 @@ function decideOutcomes(
       continue;
     }
     const timing = { now, receivedAt: message.receivedAt, attempts: recipient.attempts, settings };
+    if (result.type === 'crashed') {
+      enterCrashed(verdicts, recipient, how, result.trouble, nextOnSchedule(timing));
+      continue;
+    }
     const next = whenNext(result, timing);
     if (next === 'failed') {
       enterFailed(verdicts, recipient, how, result.trouble);
@@ -216,6 +227,21 @@ function enterDeferred(
   verdicts.nextAttemptAt = Math.max(verdicts.nextAttemptAt, nextAttemptAt);
 }
 
+function enterCrashed(
+  verdicts: Verdicts,
+  { index, address, crashes }: QueuedRecipient,
+  via: string | null,
+  { kind, text }: Trouble,
+  nextAttemptAt: number,
+): void {
+  const result = { type: 'crashed', nextAttemptAt } as const;
+  verdicts.outcomes.push({ index, result, via, lastReply: text, lastKind: kind });
+  // The last one is told by the store's own "held".
+  if (crashes + 1 >= CRASHES_UNTIL_HELD) return;
+  const detail = { nextAttemptAt: new Date(nextAttemptAt).toISOString(), reason: text, kind };
+  verdicts.events.push({ kind: 'deferred', recipient: address, detail });
+}
+
 function noticeRecipient({ address, original }: QueuedRecipient, trouble: Trouble): NoticeRecipient {
   const { status, host, reply, text } = trouble;
   return { address, original, status, remoteMta: host, diagnostic: reply, explanation: text };
@@ -241,8 +267,21 @@ async function makeNotices(
   return { notices, events };
 }
 
-function logCrash({ deps }: DeliveryContext, { message, destination }: Claim, error: unknown): void {
+/** Longest part of an error's text that a queue listing shows. */
+const CRASH_TEXT_CHARS = 300;
+
+function crashed(why: string): Result {
+  const text = `The attempt crashed here: ${why}`;
+  return { type: 'crashed', trouble: { kind: 'crash', status: '4.3.0', text, host: null, reply: null } };
+}
+
+/** Trouble of the store is no fault of the message's; anything else thrown counts against it. */
+function afterThrow({ deps }: DeliveryContext, { message, destination }: Claim, error: unknown): Result {
+  const why = describeError(error).replace(/\s+/g, ' ').slice(0, CRASH_TEXT_CHARS);
   const stack = error instanceof Error ? error.stack : undefined;
   const fields = { message: message.id, destination, error: describeError(error), stack };
   deps.log('error', 'an attempt went wrong; the message waits', fields);
+  if (error instanceof StorageError && error.kind === 'unavailable')
+    return ownTrouble(`The store could not be used: ${why}`);
+  return crashed(why);
 }

@@ -237,6 +237,10 @@ export class Delivery {
         const problem = await this.#transact(endpoint, connection, batch, body, asked, tally);
         if (problem !== null) return problem;
       }
+    } catch (error) {
+      // A crash leaves the session in the middle of something; nobody else may go on with it.
+      connection.destroy('The attempt crashed');
+      throw error;
     } finally {
       signal.removeEventListener('abort', onStop);
     }

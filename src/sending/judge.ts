@@ -171,12 +171,17 @@ export interface Timing {
 /** Failed now, or the time of the next attempt (ms since 1970). */
 export function whenNext(verdict: Verdict, timing: Timing): 'failed' | number {
   if (verdict.type === 'failed') return 'failed';
-  const { now, receivedAt, attempts, settings } = timing;
+  const { now, receivedAt, settings } = timing;
   // A lifetime of 0 is over at once: the first failure is final.
   if (verdict.type !== 'own' && receivedAt + settings.queueLifetimeMs <= now) return 'failed';
+  const at = nextOnSchedule(timing);
+  return verdict.type === 'confirm' ? Math.min(at, now + CONFIRM_WITHIN_MS) : at;
+}
+
+/** Time of the next attempt by the retry schedule, ms since 1970. */
+export function nextOnSchedule({ now, attempts, settings }: Timing): number {
   const schedule = settings.retryScheduleMs;
-  const waitMs = schedule[Math.min(Math.max(attempts, 1), schedule.length) - 1] ?? CONFIRM_WITHIN_MS;
-  return now + (verdict.type === 'confirm' ? Math.min(waitMs, CONFIRM_WITHIN_MS) : waitMs);
+  return now + (schedule[Math.min(Math.max(attempts, 1), schedule.length) - 1] ?? CONFIRM_WITHIN_MS);
 }
 
 /** The sender is to be told now that delivery takes longer. */

@@ -14,6 +14,7 @@ import { Leases } from './leases.ts';
 import type { SenderDependencies } from './ports.ts';
 import { settleClaim } from './settle.ts';
 import { SmtpHostWatch } from './smtp-host-watch.ts';
+import { Unrecorded } from './unrecorded.ts';
 
 export interface SenderOptions {
   readonly leaseMs: number;
@@ -70,6 +71,7 @@ export class Sender {
   readonly #leases: Leases;
   readonly #pool = new ConnectionPool();
   readonly #watch = new SmtpHostWatch();
+  readonly #unrecorded = new Unrecorded();
   readonly #work = new Map<string, Work>();
   readonly #workers = new Set<Promise<void>>();
   readonly #abortSessions = new AbortController();
@@ -304,11 +306,15 @@ export class Sender {
 
   async #do({ claim, takenAt }: Job, lane: Lane): Promise<void> {
     try {
-      const { settle, health } = await processClaim(this.#context, claim, takenAt, () =>
-        this.#leases.holds(claim),
-      );
+      const known = this.#unrecorded.settlement(claim);
+      const { settle, health } =
+        known === null
+          ? await processClaim(this.#context, claim, takenAt, () => this.#leases.holds(claim))
+          : { settle: known, health: null };
       this.#lanes.feedback(lane, health);
-      await settleClaim(this.#deps.store, settle, this.#deps.log, this.#abortSettling.signal);
+      this.#unrecorded.note(claim, settle);
+      const { store, log } = this.#deps;
+      if (await settleClaim(store, settle, log, this.#abortSettling.signal)) this.#unrecorded.forget(claim);
     } catch (error) {
       // The lease runs out and the message is tried again: nothing is lost by going on.
       const fields = { message: claim.message.id, error: describeError(error) };

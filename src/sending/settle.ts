@@ -8,47 +8,60 @@ const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 5_000;
 /** Wait before the next attempt when the store refuses what an outcome asks for. */
 const REFUSED_WAIT_MS = 5 * 60_000;
+const CRASH_WORDS = { lastReply: 'The outcome could not be recorded; see the log', lastKind: 'crash' };
 
 /**
  * Settles until it is done: a delivered message must not be sent twice because the disk was full for a
- * while. Gives up on a lapsed claim, and when `signal` says that there is no more time. Never rejects.
+ * while. Gives up on a lapsed claim, and when `signal` says that there is no more time. Never rejects; resolves
+ * to whether it is recorded.
  */
 export async function settleClaim(
   store: Pick<QueueStore, 'settle'>,
   input: SettleInput,
   log: SenderDependencies['log'],
   signal: AbortSignal,
-): Promise<void> {
+): Promise<boolean> {
   let waitMs = FIRST_WAIT_MS;
   let wanted = input;
   for (;;) {
     try {
-      return await store.settle(wanted);
+      await store.settle(wanted);
+      return true;
     } catch (error) {
       const kind = error instanceof StorageError ? error.kind : 'internal';
       const fields = { token: input.token, error: describeError(error) };
-      if (kind === 'stale-claim')
-        return log('warn', 'the claim had lapsed; what became of it is not recorded', fields);
+      if (kind === 'stale-claim') {
+        log('warn', 'the claim had lapsed; what became of it is not recorded', fields);
+        return false;
+      }
       if (kind !== 'unavailable') {
-        if (wanted !== input) return log('error', 'what became of a claim cannot be recorded', fields);
+        if (wanted !== input) {
+          log('error', 'what became of a claim cannot be recorded', fields);
+          return false;
+        }
         log('error', 'the store refused an outcome; what is delivered is recorded, the rest waits', fields);
-        wanted = withoutRefusable(input);
+        wanted = withoutRefusable(input, kind === 'internal' ? 'crashed' : 'deferred');
         continue;
       }
       log('warn', 'the store cannot record what became of a claim; trying again', fields);
-      if (!(await waited(waitMs, signal)))
-        return log('error', 'stopping without having recorded a claim', fields);
+      if (!(await waited(waitMs, signal))) {
+        log('error', 'stopping without having recorded a claim', fields);
+        return false;
+      }
       waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS);
     }
   }
 }
 
-/** Only what concerns nothing but the claimed rows: deliveries stand, everything else waits. */
-function withoutRefusable(input: SettleInput): SettleInput {
+/**
+ * Only what concerns nothing but the claimed rows: deliveries stand, everything else waits. `crashed`: the store
+ * has no words for it, so it is counted against the message.
+ */
+function withoutRefusable(input: SettleInput, type: 'crashed' | 'deferred'): SettleInput {
   const nextAttemptAt = Date.now() + REFUSED_WAIT_MS;
   const outcomes = input.outcomes.map((outcome) =>
     outcome.result.type === 'failed' || outcome.result.type === 'expanded'
-      ? { ...outcome, result: { type: 'deferred', nextAttemptAt } as const }
+      ? { ...outcome, result: { type, nextAttemptAt } as const, ...(type === 'crashed' ? CRASH_WORDS : {}) }
       : outcome,
   );
   const events = input.events.filter(

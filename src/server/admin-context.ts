@@ -63,8 +63,15 @@ async function status(core: Core, running: Running | null): Promise<object> {
     destinations: running?.destinations() ?? [],
     handedOnBytes: storage.handedOnBytes(),
     memoryBytes: process.memoryUsage.rss(),
-    alarms: [...storage.alarms(), ...(running?.alarms() ?? [])],
+    alarms: [...storage.alarms(), ...setAside(queue.crashed), ...(running?.alarms() ?? [])],
   };
+}
+
+function setAside(recipients: number): string[] {
+  if (recipients === 0) return [];
+  const who = recipients === 1 ? '1 queued recipient was' : `${recipients} queued recipients were`;
+  const what = 'Nothing is lost: "cmail queue list" shows them as held with the reason';
+  return [`${who} set aside because attempts crashed. ${what}, "cmail queue release ID" tries again.`];
 }
 
 function openPorts(running: Running): CheckFinding[] {

@@ -125,7 +125,12 @@ export interface QueuedRecipient {
   /** Route failure kind of the last attempt, for "confirmed by a second lookup". */
   readonly lastKind: string | null;
   readonly delayNoticeSent: boolean;
+  /** Times running that working on it crashed; at `CRASHES_UNTIL_HELD` it is set aside. */
+  readonly crashes: number;
 }
+
+/** A recipient whose attempts crashed this often running becomes held, so that it harms nobody and is not lost. */
+export const CRASHES_UNTIL_HELD = 3;
 
 export interface QueuedMessage {
   readonly id: MessageId;
@@ -170,6 +175,8 @@ export interface RecipientOutcome {
     | { readonly type: 'failed' }
     /** Try again; `nextAttemptAt` replaces the one written at the claim. */
     | { readonly type: 'deferred'; readonly nextAttemptAt: number; readonly delayNoticeSent?: boolean }
+    /** Working on it threw: as `deferred`, but held with a `held` event the `CRASHES_UNTIL_HELD`th time running. */
+    | { readonly type: 'crashed'; readonly nextAttemptAt: number }
     /** Re-decided: replaced by these (a user exists now, an alias took over). */
     | { readonly type: 'expanded'; readonly into: readonly NewRecipient[] }
     /** Not attempted after all (shut down, no slot): the attempt is taken back and it is due again at once. */
@@ -239,7 +246,10 @@ export interface QueueStore {
   renewClaims(tokens: readonly string[], leaseMs: number): Promise<readonly string[]>;
   /** Records outcomes, events and notices in one transaction. Rejects with `stale-claim` and changes nothing when the token lapsed. */
   settle(input: SettleInput): Promise<void>;
-  /** Puts back what a crashed process of this node had claimed: expired leases become queued again. */
+  /**
+   * Puts back what a crashed process of this node had claimed: expired leases become queued again. A claim that
+   * a dead process left (found when the store is taken over) counts as a crash of each of its recipients.
+   */
   releaseExpired(): Promise<number>;
 
   list(request: { limit: number; after?: MessageId }): Promise<readonly QueuedMessage[]>;
@@ -250,6 +260,7 @@ export interface QueueStore {
   retry(selector: QueueSelector): Promise<number>;
   /** `{all: true}` also holds what arrives later, until release of all. */
   hold(selector: QueueSelector): Promise<number>;
+  /** Also forgets crashes: what was set aside gets all its tries again. */
   release(selector: QueueSelector): Promise<number>;
   /** Unclaimed recipients only, without a notice; `claimForRemoval` is for deletion with one. */
   delete(selector: QueueSelector): Promise<number>;
@@ -259,6 +270,8 @@ export interface QueueStore {
     queued: number;
     sending: number;
     held: number;
+    /** Of the held ones those that were set aside because attempts crashed. */
+    crashed: number;
     messages: number;
     oldestAt: number | null;
     holdAll: boolean;
@@ -404,7 +417,7 @@ export interface Storage extends QueueStore, DirectoryStore, MailboxStore, Setti
   accept(input: AcceptInput): Promise<void>;
   /** Called after each commit that queued something due now. */
   onQueued(listener: () => void): void;
-  /** What is wrong with the store now (disk full …), for `status`; empty when well. */
+  /** What is wrong with the store now (disk full …) and what to do, for `status`; clears by itself when it is well. */
   alarms(): readonly string[];
   /** Consistency of the store: findings, empty when sound. */
   verify(): Promise<readonly string[]>;

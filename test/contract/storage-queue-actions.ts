@@ -67,6 +67,52 @@ export function queueActionsSuite(engine: string, makePlace: MakePlace): void {
         assert.deepEqual(kinds.slice(-2), ['held', 'released']);
       }));
 
+    it('sets aside what crashed three times running, says why, and a release gives three more tries', () =>
+      withStore(makePlace, async (storage, reopen) => {
+        let store = storage;
+        const id = await accept(store, [queued('a@x.example'), queued('b@x.example')]);
+        const attempt = async (what: 'crashed' | 'deferred') => {
+          const { token, message } = await claimOne(store, 'x.example');
+          const outcomes = message.recipients.map(({ index }) => ({
+            index,
+            // The second recipient only waits: it is not set aside with the first.
+            result: { type: index === 0 ? what : 'deferred', nextAttemptAt: Date.now() } as const,
+            ...NO_REPLY,
+            lastReply: 'boom',
+          }));
+          await store.settle({ token, outcomes, events: [], notices: [] });
+        };
+        await attempt('crashed');
+        await attempt('crashed');
+        await attempt('deferred');
+        await attempt('crashed');
+        store = await reopen();
+        await attempt('crashed');
+        assert.deepEqual(await states(store, id), ['queued', 'queued']);
+        await attempt('crashed');
+        assert.deepEqual(await states(store, id), ['held', 'queued']);
+        const found = await store.message(id);
+        assert.match(
+          found?.message.recipients[0]?.lastReply ?? '',
+          /^Set aside after 3 crashes running. boom$/,
+        );
+        const held = found?.events.filter(({ kind }) => kind === 'held') ?? [];
+        assert.deepEqual(
+          held.map(({ recipient }) => recipient),
+          ['a@x.example'],
+        );
+        const { crashed, held: heldCount } = await store.counts();
+        assert.deepEqual({ crashed, heldCount }, { crashed: 1, heldCount: 1 });
+
+        assert.equal(await store.release({ ids: [id] }), 1);
+        assert.equal((await store.counts()).crashed, 0);
+        await attempt('crashed');
+        await attempt('crashed');
+        assert.deepEqual(await states(store, id), ['queued', 'queued']);
+        await attempt('crashed');
+        assert.deepEqual(await states(store, id), ['held', 'queued']);
+      }));
+
     it('hold of all also holds what comes later, over a close, until release of all', () =>
       withStore(makePlace, async (storage, reopen) => {
         const before = await accept(storage, [queued('a@x.example')]);
@@ -176,13 +222,21 @@ export function queueActionsSuite(engine: string, makePlace: MakePlace): void {
 
     it('counts', () =>
       withStore(makePlace, async (storage) => {
-        const none = { queued: 0, sending: 0, held: 0, messages: 0, oldestAt: null, holdAll: false };
+        const none = {
+          queued: 0,
+          sending: 0,
+          held: 0,
+          crashed: 0,
+          messages: 0,
+          oldestAt: null,
+          holdAll: false,
+        };
         assert.deepEqual(await storage.counts(), none);
         await accept(storage, [queued('a@x.example'), queued('b@y.example')], 'x', { receivedAt: 1000 });
         await accept(storage, [queued('c@z.example')], 'x', { receivedAt: 500 });
         await storage.hold({ destination: 'y.example' });
         await claimOne(storage, 'z.example');
-        const expected = { queued: 1, sending: 1, held: 1, messages: 2, oldestAt: 500, holdAll: false };
+        const expected = { ...none, queued: 1, sending: 1, held: 1, messages: 2, oldestAt: 500 };
         assert.deepEqual(await storage.counts(), expected);
       }));
 

@@ -2,8 +2,16 @@ import { connect } from 'node:net';
 import type { Endpoint } from './cmail.ts';
 import { PeerReader } from './smtp-peer-reader.ts';
 
-/** Collects a mailbox by POP3 (RFC 1939) and empties it. Rejects when the server refuses a command. */
-export async function collectMail(server: Endpoint, user: string, password: string): Promise<Buffer[]> {
+/**
+ * Collects a mailbox by POP3 (RFC 1939) and empties it, or only reads it. Rejects when the server refuses a
+ * command.
+ */
+export async function collectMail(
+  server: Endpoint,
+  user: string,
+  password: string,
+  { keep = false } = {},
+): Promise<Buffer[]> {
   const socket = connect({ ...server, noDelay: true });
   let trouble: Error | undefined;
   socket.on('error', (error) => {
@@ -30,7 +38,7 @@ export async function collectMail(server: Endpoint, user: string, password: stri
       const message = await reader.message();
       if (message === undefined) throw trouble ?? new Error('the connection ended within a message');
       messages.push(message);
-      await command(`DELE ${number}`);
+      if (!keep) await command(`DELE ${number}`);
     }
     await command('QUIT');
     return messages;

@@ -289,6 +289,7 @@ describe('notice mode is settled at RCPT', () => {
 describe('a queued recipient decided again', () => {
   const recipient = (address: string, rule = 'x'): QueuedRecipient => ({
     index: 0,
+    crashes: 0,
     address,
     original: 'first@here.test',
     rule,

@@ -30,6 +30,7 @@ const MESSAGE: QueuedMessage = {
       lastReply: '451 later',
       lastKind: null,
       delayNoticeSent: false,
+      crashes: 0,
     },
   ],
 };

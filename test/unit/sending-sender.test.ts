@@ -168,6 +168,33 @@ describe('a claim', () => {
     assert.equal(far.messages.length, 0);
   });
 
+  it('that lapsed before its delivery could be recorded is not sent again to who has it', async (t) => {
+    const far = await peer(t, { recipients: { 'later@far.test': '450 4.2.1 Not now' } });
+    const world = makeWorld(t, () => route([host(far)]));
+    world.queue.settleErrors.push(
+      new StorageError('unavailable', 'disk full'),
+      new StorageError('stale-claim', 'lapsed'),
+    );
+    world.onLog = (line) => {
+      if (!line.startsWith('warn the claim had lapsed')) return;
+      far.script({});
+      world.queue.lapse();
+      world.sender.wake();
+    };
+    const id = world.queue.add({ to: ['x@far.test', 'later@far.test'] });
+    world.sender.start();
+    await world.queue.waitForSettled(2);
+    assert.deepEqual(
+      world.queue.recipients(id).map(({ state }) => state),
+      ['delivered', 'delivered'],
+    );
+    assert.deepEqual(
+      far.messages.map(({ to }) => to),
+      [['x@far.test'], ['later@far.test']],
+    );
+    assert.equal(world.queue.events('delivered').length, 2);
+  });
+
   it('is settled again and again while the store cannot, and sent once', async (t) => {
     const far = await peer(t);
     const world = makeWorld(t, () => route([host(far)]));

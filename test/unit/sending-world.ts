@@ -9,6 +9,7 @@ import type { RouteFailureKind, Settings, SmtpHost } from '../../src/settings/va
 import {
   type Claim,
   type ClaimRequest,
+  CRASHES_UNTIL_HELD,
   type NewEvent,
   type QueuedMessage,
   type QueuedRecipient,
@@ -129,6 +130,17 @@ export class FakeQueue extends EventEmitter {
     }
   }
 
+  /** Lets every lease run out. */
+  lapse(): void {
+    for (const { rows } of this.#messages.values()) {
+      for (const row of rows) {
+        if (row.recipient.state !== 'sending') continue;
+        row.token = null;
+        row.recipient = { ...row.recipient, state: 'queued', nextAttemptAt: Date.now() };
+      }
+    }
+  }
+
   /** Resolves when `count` claims have been settled. */
   async waitForSettled(count: number): Promise<void> {
     while (this.settled.length < count) await once(this, 'settled', { signal: AbortSignal.timeout(10_000) });
@@ -210,6 +222,10 @@ export class FakeQueue extends EventEmitter {
       const old = row.recipient;
       if (result.type === 'returned') {
         row.recipient = { ...old, state: 'queued', attempts: old.attempts - 1 };
+      } else if (result.type === 'crashed') {
+        const crashes = old.crashes + 1;
+        const state = crashes < CRASHES_UNTIL_HELD ? 'queued' : 'held';
+        row.recipient = { ...old, state, crashes, nextAttemptAt: result.nextAttemptAt, lastReply };
       } else if (result.type === 'deferred') {
         const { nextAttemptAt } = result;
         const delayNoticeSent = old.delayNoticeSent || result.delayNoticeSent === true;
@@ -253,6 +269,7 @@ function newRecipient(
     ...{ index, address, original: address, rule: 'external', state: 'queued' },
     destination: address.slice(address.lastIndexOf('@') + 1),
     ...{ via: null, attempts: 0, nextAttemptAt: 0, lastReply: null, lastKind: null, delayNoticeSent: false },
+    crashes: 0,
     ...changes,
   };
 }

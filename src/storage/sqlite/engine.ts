@@ -13,6 +13,8 @@ import { SLICE } from './writer-context.ts';
 const READER_CACHE_BYTES = 4 * 1024 * 1024;
 /** Each answer can be a chunk of 256 KB. */
 const BULK_GROUP_OPS = 16;
+/** While there is an alarm the store is asked this often whether it takes mail again. */
+const PROBE_EVERY_MS = 1000;
 const DIRECTORY_CHANGES: ReadonlySet<string> = new Set<keyof WriteOps>([
   'addDomain',
   'removeDomain',
@@ -52,6 +54,7 @@ export class SqliteStorage implements contract.Storage {
   readonly #queuedListeners: (() => void)[] = [];
   #directoryVersion = 1;
   #alarm: string | null = null;
+  #probeTimer: NodeJS.Timeout | undefined;
   #sweeping: Promise<void> | null = null;
   #closing = false;
   #closed: Promise<void> | null = null;
@@ -166,6 +169,7 @@ export class SqliteStorage implements contract.Storage {
 
   async #close(): Promise<void> {
     this.#closing = true;
+    clearTimeout(this.#probeTimer);
     await this.#sweeping;
     await Promise.all([this.#lookups.close(), this.#bulk.close()]);
     // Last, so that its end folds the write-ahead log into the file.
@@ -417,9 +421,34 @@ export class SqliteStorage implements contract.Storage {
   }
 
   #afterGroup(flags: GroupFlags, trouble: StorageError | null): void {
-    this.#alarm = trouble === null ? null : `The store cannot be written: ${trouble.message}`;
+    if (trouble !== null) this.#raiseAlarm(trouble);
     if (flags.deadBodies) this.#sweepSoon();
     if (flags.queued) for (const listener of this.#queuedListeners) listener();
+  }
+
+  /**
+   * Stays until the store has taken a whole chunk: on a full disk small writes go on succeeding for a while, and
+   * without mail nobody else would find out that there is room again.
+   */
+  #raiseAlarm({ message }: StorageError): void {
+    const { path } = this.#connection;
+    this.#alarm = `The store ${path} cannot be written: ${message}. Mail is put off and nothing is lost; look at its disk (space, read-only, errors), CMail then goes on by itself.`;
+    if (this.#probeTimer === undefined && !this.#closing) this.#probeSoon();
+  }
+
+  #probeSoon(): void {
+    const timer = setTimeout(() => {
+      this.#write('probeDisk', null).then(
+        () => {
+          this.#alarm = null;
+          this.#probeTimer = undefined;
+        },
+        () => {
+          if (!this.#closing) this.#probeSoon();
+        },
+      );
+    }, PROBE_EVERY_MS);
+    this.#probeTimer = timer.unref();
   }
 
   /** One that cannot be swept now is swept at the next start; the alarm tells why. */

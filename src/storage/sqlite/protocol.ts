@@ -37,6 +37,8 @@ export interface WriteOps {
   reserveIds: Op<{ count: number }, number>;
   putChunk: Op<{ bodyId: number; n: number }, void>;
   dropBody: Op<{ bodyId: number }, void>;
+  /** Commits a chunk nobody needs, to see whether the disk takes one. */
+  probeDisk: Op<null, void>;
   /** At open: bodies that were being received when the last process ended are nobody's now. */
   orphanBodies: Op<null, void>;
   /** Deletes a slice of what nothing refers to; true while there is more. */
@@ -101,6 +103,7 @@ export interface ReadOps {
       queued: number;
       sending: number;
       held: number;
+      crashed: number;
       messages: number;
       oldestAt: number | null;
       holdAll: boolean;

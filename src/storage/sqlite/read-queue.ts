@@ -40,6 +40,7 @@ export class QueueReads {
   readonly #events;
   readonly #content;
   readonly #stateCounts;
+  readonly #crashedCount;
   readonly #openCount;
   readonly #holdAll;
 
@@ -62,6 +63,9 @@ export class QueueReads {
       FROM message JOIN body ON body.id = message.body_id WHERE message.id = ? AND message.finished_at IS NULL`);
     this.#stateCounts = db.prepare(
       'SELECT state, count(*) AS n FROM recipient INDEXED BY recipient_due WHERE state < 3 GROUP BY state',
+    );
+    this.#crashedCount = db.prepare(
+      'SELECT count(*) AS n FROM recipient INDEXED BY recipient_crashed WHERE state = 2 AND crashes > 2',
     );
     this.#openCount = db.prepare(
       'SELECT count(*) AS n, min(received_at) AS oldest FROM message INDEXED BY message_open WHERE finished_at IS NULL',
@@ -120,6 +124,7 @@ export class QueueReads {
       queued: byState.get(QUEUED) ?? 0,
       sending: byState.get(SENDING) ?? 0,
       held: byState.get(HELD) ?? 0,
+      crashed: rowOf<{ n: number }>(this.#crashedCount)?.n ?? 0,
       messages: open?.n ?? 0,
       oldestAt: open?.oldest ?? null,
       holdAll: rowOf<{ value: number }>(this.#holdAll)?.value === 1,

@@ -70,6 +70,7 @@ export interface RecipientRow {
   readonly last_kind: string | null;
   readonly delay_notice: number;
   readonly decided_at: number | null;
+  readonly crashes: number;
 }
 
 export function recipientOf(row: RecipientRow): QueuedRecipient {
@@ -86,6 +87,7 @@ export function recipientOf(row: RecipientRow): QueuedRecipient {
     lastReply: row.last_reply,
     lastKind: row.last_kind,
     delayNoticeSent: row.delay_notice === 1,
+    crashes: row.crashes,
   };
 }
 

@@ -5,6 +5,8 @@ import { rowOf, rowsOf, SLICE, type WriterContext } from './writer-context.ts';
 /** Bodies with more chunks than this are deleted slice by slice, so that no commit waits for gigabytes. */
 const DELETED_AT_ONCE_CHUNKS = 16;
 const SWEPT_CHUNKS = 32;
+/** Message numbers, which bodies share, begin at 1. */
+const PROBE_BODY = 0;
 
 /** Writes and deletes bodies; each holds its chunks, its size and how many rows refer to it. */
 export class BodyTable {
@@ -98,6 +100,14 @@ export class BodyTable {
   /** Gives up a body that was being received. */
   drop(bodyId: number): void {
     if (Number(this.#markDead.run(bodyId).changes) > 0) this.#context.flags.deadBodies = true;
+  }
+
+  /** Stores a chunk and gives it up; the sweeper frees its pages again. */
+  probe(): void {
+    this.#deleteChunks.run(PROBE_BODY);
+    this.#deleteBody.run(PROBE_BODY);
+    this.putChunk(PROBE_BODY, 0, new Uint8Array(CHUNK_BYTES));
+    this.drop(PROBE_BODY);
   }
 
   orphanPending(): void {

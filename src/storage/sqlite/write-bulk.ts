@@ -29,6 +29,7 @@ export class BulkActions {
   readonly #claims: ClaimTables;
   readonly #pickers: ReadonlyMap<number, Picker>;
   readonly #setState;
+  readonly #release;
   readonly #setDue;
   readonly #delete;
   readonly #setHoldAll;
@@ -56,6 +57,9 @@ export class BulkActions {
     };
     this.#pickers = new Map([QUEUED, HELD].map((state) => [state, picker(state)]));
     this.#setState = db.prepare('UPDATE recipient SET state = ? WHERE message_id = ? AND idx = ?');
+    this.#release = db.prepare(
+      `UPDATE recipient SET state = ${QUEUED}, crashes = 0 WHERE message_id = ? AND idx = ?`,
+    );
     this.#setDue = db.prepare(
       'UPDATE recipient SET next_attempt_at = ?1, due_at = ?1 WHERE message_id = ?2 AND idx = ?3',
     );
@@ -98,7 +102,7 @@ export class BulkActions {
     const now = Date.now();
     const rows = this.#pick(selector, [HELD]);
     for (const { message_id, idx, address, due_at } of rows) {
-      this.#setState.run(QUEUED, message_id, idx);
+      this.#release.run(message_id, idx);
       this.#messages.addEvents(message_id, [{ kind: 'released', recipient: address, detail: {} }]);
       if (due_at <= now) this.#context.flags.queued = true;
     }

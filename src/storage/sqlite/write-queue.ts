@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Claim, ClaimRequest, RecipientOutcome, SettleInput } from '../contract.ts';
-import { StorageError } from '../contract.ts';
+import { CRASHES_UNTIL_HELD, StorageError } from '../contract.ts';
 import {
   CLAIM_ATTEMPT,
   CLAIM_REMOVAL_OF_HELD,
@@ -34,7 +34,18 @@ interface ClaimedRow {
   readonly claim: number;
   readonly attempts: number;
   readonly delay_notice: number;
+  readonly crashes: number;
 }
+
+interface LapsedRow {
+  readonly message_id: number;
+  readonly idx: number;
+  readonly address: string;
+  readonly claim: number;
+  readonly crashes: number;
+}
+
+const PROCESS_DIED = 'The server ended during the attempt';
 
 /** A token names its message and the span of its recipients, so that it needs no index of its own. */
 function makeToken(messageId: number, indexes: readonly number[]): string {
@@ -56,6 +67,7 @@ export class ClaimTables {
   readonly #expiredAt;
   readonly #allClaimed;
   readonly #putBack;
+  readonly #putBackCrashed;
   readonly #due;
   readonly #take;
   readonly #message;
@@ -72,13 +84,17 @@ export class ClaimTables {
     this.#context = context;
     this.#messages = messages;
     this.#bodies = bodies;
-    const lapsed = 'SELECT message_id, idx, claim FROM recipient WHERE state < 3 AND state = 1';
+    const lapsed =
+      'SELECT message_id, idx, address, claim, crashes FROM recipient WHERE state < 3 AND state = 1';
     this.#expired = db.prepare(`${lapsed} AND due_at <= ? LIMIT ${SLICE}`);
     this.#expiredAt = db.prepare(`${lapsed} AND destination = ? AND due_at <= ? LIMIT ${SLICE}`);
     this.#allClaimed = db.prepare(`${lapsed} LIMIT ${SLICE}`);
     this.#putBack =
       db.prepare(`UPDATE recipient SET state = ?1, due_at = coalesce(?2, next_attempt_at), token = NULL,
       claim = 0 WHERE message_id = ?3 AND idx = ?4`);
+    this.#putBackCrashed =
+      db.prepare(`UPDATE recipient SET state = ?1, due_at = next_attempt_at, token = NULL, claim = 0,
+      crashes = ?2, last_reply = ?3, last_kind = 'crash' WHERE message_id = ?4 AND idx = ?5`);
     this.#due = db.prepare(`SELECT message_id, idx, attempts FROM recipient
       WHERE state < 3 AND state = ${QUEUED} AND destination = ? AND due_at <= ? ORDER BY due_at LIMIT ${CLAIM_SCAN}`);
     this.#take = db.prepare(`UPDATE recipient SET state = 1, token = ?1, due_at = ?2, claim = ?3,
@@ -86,7 +102,9 @@ export class ClaimTables {
     this.#message = db.prepare('SELECT * FROM message WHERE id = ?');
     const span = 'FROM recipient WHERE message_id = ? AND idx BETWEEN ? AND ? AND token = ? AND state = 1';
     this.#claimedRows = db.prepare(`SELECT * ${span}`);
-    this.#claimed = db.prepare(`SELECT idx, address, claim, attempts, delay_notice ${span} AND due_at > ?`);
+    this.#claimed = db.prepare(
+      `SELECT idx, address, claim, attempts, delay_notice, crashes ${span} AND due_at > ?`,
+    );
     this.#renew = db.prepare(`UPDATE recipient SET due_at = ?1 WHERE message_id = ?2 AND idx BETWEEN ?3 AND ?4
       AND token = ?5 AND state = 1 AND due_at > ?6`);
     this.#close =
@@ -94,7 +112,8 @@ export class ClaimTables {
       next_attempt_at = NULL, due_at = NULL, token = NULL, claim = 0 WHERE message_id = ?5 AND idx = ?6`);
     this.#defer =
       db.prepare(`UPDATE recipient SET state = ?1, via = coalesce(?2, via), last_reply = ?3, last_kind = ?4,
-      next_attempt_at = ?5, due_at = ?5, delay_notice = ?6, token = NULL, claim = 0 WHERE message_id = ?7 AND idx = ?8`);
+      next_attempt_at = ?5, due_at = ?5, delay_notice = ?6, crashes = ?7, token = NULL, claim = 0
+      WHERE message_id = ?8 AND idx = ?9`);
     this.#giveBack =
       db.prepare(`UPDATE recipient SET state = ?1, attempts = ?2, next_attempt_at = ?3, due_at = ?3,
       token = NULL, claim = 0 WHERE message_id = ?4 AND idx = ?5`);
@@ -103,11 +122,7 @@ export class ClaimTables {
 
   claimDue(request: ClaimRequest): Claim[] {
     const now = Date.now();
-    for (const row of rowsOf<{ message_id: number; idx: number; claim: number }>(
-      this.#expiredAt,
-      request.destination,
-      now,
-    )) {
+    for (const row of rowsOf<LapsedRow>(this.#expiredAt, request.destination, now)) {
       this.#putBackOne(row, now);
     }
     return [...this.#dueByMessage(request, now)].map(([messageId, rows]) =>
@@ -162,19 +177,41 @@ export class ClaimTables {
     });
   }
 
-  /** Puts expired claims (or, at a takeover, all) back into the queue, a slice at a time. */
+  /**
+   * Puts expired claims (or, at a takeover, all) back into the queue, a slice at a time. Only at a takeover is
+   * an unsettled attempt known to be a dead process's: a lease of a living one lapses when the disk has trouble.
+   */
   releaseExpired(all: boolean): number {
     const now = Date.now();
-    const rows = rowsOf<{ message_id: number; idx: number; claim: number }>(
-      all ? this.#allClaimed : this.#expired,
-      ...(all ? [] : [now]),
-    );
-    for (const row of rows) this.#putBackOne(row, null);
+    const rows = rowsOf<LapsedRow>(all ? this.#allClaimed : this.#expired, ...(all ? [] : [now]));
+    for (const row of rows) {
+      if (all && row.claim === CLAIM_ATTEMPT) this.#putBackAfterCrash(row);
+      else this.#putBackOne(row, null);
+    }
     if (rows.length > 0) this.#context.flags.queued = true;
     return rows.length;
   }
 
-  #putBackOne(row: { message_id: number; idx: number; claim: number }, dueAt: number | null): void {
+  #putBackAfterCrash({ message_id, idx, address, crashes: before }: LapsedRow): void {
+    const crashes = before + 1;
+    const { state, words } = this.#afterCrash(message_id, address, crashes, PROCESS_DIED);
+    this.#putBackCrashed.run(state, crashes, words, message_id, idx);
+  }
+
+  /** Where a recipient rests after a crash, and its reason; being set aside is an event of its own. */
+  #afterCrash(
+    messageId: number,
+    address: string,
+    crashes: number,
+    why: string,
+  ): { state: number; words: string } {
+    if (crashes < CRASHES_UNTIL_HELD) return { state: this.#messages.holdAll() ? HELD : QUEUED, words: why };
+    const words = `Set aside after ${crashes} crashes running. ${why}`;
+    this.#messages.addEvents(messageId, [{ kind: 'held', recipient: address, detail: { reason: words } }]);
+    return { state: HELD, words };
+  }
+
+  #putBackOne(row: LapsedRow, dueAt: number | null): void {
     const held = row.claim === CLAIM_REMOVAL_OF_HELD || this.#messages.holdAll();
     this.#putBack.run(held ? HELD : QUEUED, dueAt, row.message_id, row.idx);
   }
@@ -215,8 +252,18 @@ export class ClaimTables {
       case 'deferred': {
         const delayed =
           result.delayNoticeSent === undefined ? row.delay_notice : Number(result.delayNoticeSent);
-        this.#defer.run(resting, via, lastReply, lastKind, result.nextAttemptAt, delayed, messageId, row.idx);
-        this.#wake(result.nextAttemptAt);
+        const at = result.nextAttemptAt;
+        this.#defer.run(resting, via, lastReply, lastKind, at, delayed, 0, messageId, row.idx);
+        this.#wake(at);
+        return 0;
+      }
+      case 'crashed': {
+        const at = result.nextAttemptAt;
+        const crashes = row.crashes + 1;
+        const why = lastReply ?? 'The attempt crashed';
+        const { state, words } = this.#afterCrash(messageId, row.address, crashes, why);
+        this.#defer.run(state, via, words, lastKind, at, row.delay_notice, crashes, messageId, row.idx);
+        this.#wake(at);
         return 0;
       }
       case 'returned': {

@@ -31,6 +31,7 @@ function makeHandlers(context: WriterContext): Handlers<WriteOps> {
     reserveIds: ({ count }) => settings.reserveIds(count),
     putChunk: ({ bodyId, n }, bytes) => bodies.putChunk(bodyId, n, bytes),
     dropBody: ({ bodyId }) => bodies.drop(bodyId),
+    probeDisk: () => bodies.probe(),
     orphanBodies: () => bodies.orphanPending(),
     sweepBodies: () => bodies.sweep(),
     sweepMailboxes: () => directory.sweepMailboxes(),
