@@ -2,19 +2,28 @@
  * Preloaded into a server under test (`NODE_OPTIONS=--import=…`): messages from poison@… carry data that makes
  * the code that sends them throw, those from killer@… end the process, as a fault in native code would.
  */
+import { pathToFileURL } from 'node:url';
+import { isMainThread } from 'node:worker_threads';
 import type { Claim } from '../../src/storage/contract.ts';
-import { SqliteStorage } from '../../src/storage/sqlite/engine.ts';
+import type { SqliteStorage as Engine } from '../../src/storage/sqlite/engine.ts';
 
-const claimDue = SqliteStorage.prototype.claimDue;
+if (isMainThread) await poison(process.argv[1] ?? '');
 
-SqliteStorage.prototype.claimDue = async function poisoned(this: SqliteStorage, request) {
-  const claims = await claimDue.call(this, request);
-  for (const { message } of claims) {
-    if (message.sender.startsWith('poison@')) Object.defineProperty(message, 'header', { get: fail });
-    if (message.sender.startsWith('killer@')) Object.defineProperty(message, 'header', { get: die });
-  }
-  return claims satisfies readonly Claim[];
-};
+/** Changes the very module the server runs: the source beside a source, the built one beside a build. */
+async function poison(main: string): Promise<void> {
+  const extension = main.endsWith('.ts') ? '.ts' : '.js';
+  const engine = new URL(`../storage/sqlite/engine${extension}`, pathToFileURL(main));
+  const { SqliteStorage } = (await import(engine.href)) as { SqliteStorage: typeof Engine };
+  const claimDue = SqliteStorage.prototype.claimDue;
+  SqliteStorage.prototype.claimDue = async function poisoned(this: Engine, request) {
+    const claims = await claimDue.call(this, request);
+    for (const { message } of claims) {
+      if (message.sender.startsWith('poison@')) Object.defineProperty(message, 'header', { get: fail });
+      if (message.sender.startsWith('killer@')) Object.defineProperty(message, 'header', { get: die });
+    }
+    return claims satisfies readonly Claim[];
+  };
+}
 
 function fail(): never {
   throw new TypeError('the poison acts');

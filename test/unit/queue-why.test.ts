@@ -19,6 +19,7 @@ const RECIPIENT: QueuedRecipient = {
   lastReply: null,
   lastKind: 'unreachable',
   delayNoticeSent: false,
+  crashes: 0,
 };
 
 const CONTEXT: WhyContext = {
