@@ -80,11 +80,16 @@ function openPorts(running: Running): CheckFinding[] {
   }));
 }
 
-function machineOf(dataFolder: string): Machine {
+/** What `fs.statfs` tells of the disk that holds a folder, in blocks. */
+export type ReadDisk = (
+  folder: string,
+) => Promise<{ readonly bsize: number; readonly blocks: number; readonly bavail: number }>;
+
+export function machineOf(dataFolder: string, readDisk: ReadDisk = statfs): Machine {
   return {
     dataFolder,
     diskSpace: async () => {
-      const { bsize, blocks, bavail } = await statfs(dataFolder);
+      const { bsize, blocks, bavail } = await readDisk(dataFolder);
       return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
     },
     nowMs: Date.now,

@@ -7,6 +7,7 @@ import { checkDomains, checkHostname } from '../../src/admin/check-names.ts';
 import { checkResolvers } from '../../src/admin/check-resolver.ts';
 import type { AdminContext, CheckFinding } from '../../src/admin/context.ts';
 import { createResolver } from '../../src/dns/resolver.ts';
+import { machineOf } from '../../src/server/admin-context.ts';
 import { type DnsServer, startDnsServer, type Zones } from '../support/dns-server.ts';
 import { openWorld, putMessage } from './admin-support.ts';
 
@@ -259,6 +260,17 @@ describe('the disk', () => {
       assertHelpful([finding]);
     });
   }
+});
+
+test('the disk is that of the data folder, as far as we may fill it', async () => {
+  const asked: string[] = [];
+  const machine = machineOf('/data', async (folder) => {
+    asked.push(folder);
+    return { bsize: 4096, blocks: 262_144, bfree: 200_000, bavail: 25_000 };
+  });
+  assert.deepEqual(await machine.diskSpace(), { freeBytes: 25_000 * 4096, totalBytes: GB });
+  assert.equal(checkDisk('/data', await machine.diskSpace()).level, 'error');
+  assert.deepEqual([...new Set(asked)], ['/data']);
 });
 
 describe('the clock', () => {
