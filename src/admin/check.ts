@@ -1,50 +1,105 @@
-/** `check`: this server's own configuration, its names in DNS, its ports. */
+/**
+ * `check`: this server's own configuration, its names in DNS, its resolvers, the SMTP host, the way out, the
+ * machine. Every finding says what was found, and if it is not well, what that means and what to do. Nothing
+ * is dialled but the DNS servers, the SMTP host and, when a domain is named, that domain's MX hosts.
+ */
 import { readFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
-import type { Answer } from '../dns/contract.ts';
-import { isLoopbackName, networkContains, parseIpAddress } from '../settings/networks.ts';
+import { describeError } from '../mail/failure.ts';
+import { networkContains } from '../settings/networks.ts';
+import { checkClock, checkDisk } from './check-machine.ts';
+import { checkDomains, checkHostname, checkSmtpHostName } from './check-names.ts';
+import { checkResolvers } from './check-resolver.ts';
 import type { AdminContext, CheckFinding } from './context.ts';
+import { error, fine, warning } from './finding.ts';
 
-/** Hosted domains looked up in one check, and how many at once. */
-const MAX_DOMAINS = 200;
-const LOOKUPS_AT_ONCE = 10;
+/** All parts run at once, so this bounds the whole check. */
+const PART_MS = 25_000;
 
 /** Interfaces on which containers and virtual machines reach this machine. */
 const BRIDGE_NAME = /^(docker|br-|cni|podman|virbr|lxc|lxd|veth|cali|flannel)/;
 
-export async function checkAll(context: AdminContext): Promise<readonly CheckFinding[]> {
-  const gateways = await gatewayAddresses();
-  return [
-    ...checkSettings(context),
-    ...checkRelayNetworks(context.settings.current().relayNetworks, gateways),
-    ...(await checkDirectory(context)),
-    ...(await checkNames(context)),
-    ...(await context.checkPorts()),
+export interface CheckOptions {
+  /** A domain whose MX hosts are dialled to see whether the way out is open; null dials none. */
+  readonly probe: string | null;
+  /** Longest wait for one part. */
+  readonly partMs?: number;
+}
+
+type Part = readonly [topic: string, work: () => Promise<readonly CheckFinding[]>];
+
+export async function checkAll(
+  context: AdminContext,
+  { probe, partMs = PART_MS }: CheckOptions,
+): Promise<readonly CheckFinding[]> {
+  const { machine, settings, hostname } = context;
+  const parts: readonly Part[] = [
+    ['settings', async () => checkSettings(context)],
+    ['relay', async () => checkRelayNetworks(settings.current().relayNetworks, await gatewayAddresses())],
+    ['directory', () => checkDirectory(context)],
+    ['resolver', async () => checkResolvers({ servers: await context.dnsServers(), hostname })],
+    ['dns', () => checkHostname(context)],
+    ['dns', () => checkSmtpHostName(context)],
+    ['dns', () => checkDomains(context, () => performance.now())],
+    ['hosts', () => context.checkHosts(probe)],
+    ['ports', () => context.checkPorts()],
+    ['disk', async () => [checkDisk(machine.dataFolder, await machine.diskSpace())]],
+    ['clock', () => clockOf(context)],
   ];
+  return (await Promise.all(parts.map((part) => bounded(part, partMs)))).flat();
+}
+
+/** One part's findings; a part that fails or takes too long is itself a finding and does not hide the others. */
+async function bounded([topic, work]: Part, limitMs: number): Promise<readonly CheckFinding[]> {
+  const { promise: late, resolve } = Promise.withResolvers<readonly CheckFinding[]>();
+  const timer = setTimeout(() => {
+    const meaning = 'Nothing is known of this part; what it waits for is very slow.';
+    const text = `this part of the check was not done after ${limitMs / 1000} s`;
+    resolve([warning(topic, text, meaning, 'Look at the other findings, then run the check again.')]);
+  }, limitMs);
+  const failed = (reason: unknown): readonly CheckFinding[] => [
+    error(
+      topic,
+      `this part of the check could not be done: ${describeError(reason)}`,
+      'What the check needed could not be read.',
+      'Look at "cmail status" and at the disk that holds the data folder.',
+    ),
+  ];
+  try {
+    return await Promise.race([work().catch(failed), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function clockOf({ storage, machine }: AdminContext): Promise<readonly CheckFinding[]> {
+  const [newestMs, builtAtMs] = await Promise.all([storage.newestTime(), machine.builtAtMs()]);
+  return [checkClock({ nowMs: machine.nowMs(), newestMs, builtAtMs })];
 }
 
 function checkSettings({ settings }: AdminContext): CheckFinding[] {
-  const findings: CheckFinding[] = settings.problems().map((text) => ({
-    level: 'error',
-    topic: 'settings',
-    text,
-    mend: 'Enter the value again with "cmail settings set".',
-  }));
+  const findings = settings
+    .problems()
+    .map((text) =>
+      error(
+        'settings',
+        text,
+        'The setting does not act as it was entered.',
+        'Enter the value again with "cmail settings set".',
+      ),
+    );
   for (const { key, text } of settings.warnings()) {
-    findings.push({ level: 'warning', topic: 'settings', text: `${key} is ${text}` });
+    const mend = `Change the setting it depends on, or put ${key} back to its default.`;
+    findings.push(warning('settings', `${key} is ${text}`, 'It is stored and does nothing now.', mend));
   }
   const host = settings.current().smtpHost;
   if (host !== null && (host.username === '') !== (host.password === '')) {
     const missing = host.username === '' ? 'smtp.host.username' : 'smtp.host.password';
-    findings.push({
-      level: 'warning',
-      topic: 'settings',
-      text: `${missing} is missing beside the other half`,
-    });
+    const meaning = 'The SMTP host cannot be signed in to with one half alone.';
+    const mend = `Enter it with "cmail settings set ${missing}", or remove the other half.`;
+    findings.push(warning('settings', `${missing} is missing beside the other half`, meaning, mend));
   }
-  if (findings.length === 0)
-    findings.push({ level: 'ok', topic: 'settings', text: 'all settings have effect' });
-  return findings;
+  return findings.length > 0 ? findings : [fine('settings', 'all settings have effect')];
 }
 
 /** A gateway's address with what it is. */
@@ -62,15 +117,19 @@ export function checkRelayNetworks(
   for (const network of networks) {
     for (const { address, kind } of gateways) {
       if (!networkContains(network, address)) continue;
-      findings.push({
-        level: 'warning',
-        topic: 'relay',
-        text: `smtp.relayNetworks holds ${network}, and in it ${address}, ${kind}: strangers who come through it could send mail anywhere`,
-        mend: 'List the addresses of your own clients only, unless you know that nobody else comes from there.',
-      });
+      findings.push(
+        warning(
+          'relay',
+          `smtp.relayNetworks holds ${network}, and in it ${address}, ${kind}`,
+          'Strangers who come through it could send mail anywhere.',
+          'List the addresses of your own clients only, unless you know that nobody else comes from there.',
+        ),
+      );
     }
   }
-  return findings;
+  if (findings.length > 0) return findings;
+  const listed = networks.length === 0 ? 'is empty' : `holds no gateway (${networks.join(', ')})`;
+  return [fine('relay', `smtp.relayNetworks ${listed}`)];
 }
 
 async function gatewayAddresses(): Promise<readonly Gateway[]> {
@@ -112,90 +171,20 @@ export function parseDefaultGateways(routes: string): readonly string[] {
 async function checkDirectory({ storage }: AdminContext): Promise<CheckFinding[]> {
   const findings: CheckFinding[] = [];
   if ((await storage.listDomains()).length === 0) {
-    findings.push({
-      level: 'warning',
-      topic: 'directory',
-      text: 'there is no hosted domain, so mail from outside is refused',
-      mend: 'Add one with "cmail domain add example.com".',
-    });
+    const text = 'there is no hosted domain';
+    const mend = 'Add one with "cmail domain add example.com".';
+    findings.push(warning('directory', text, 'All mail from outside is refused.', mend));
   }
   const postmaster = await storage.postmaster();
   findings.push(
     postmaster === null
-      ? {
-          level: 'warning',
-          topic: 'directory',
-          text: 'there is no account yet, so mail for postmaster is deferred',
-          mend: 'Add one with "cmail account add user@example.com".',
-        }
-      : { level: 'ok', topic: 'directory', text: `postmaster is ${postmaster.address}` },
+      ? warning(
+          'directory',
+          'there is no account yet',
+          'Mail for postmaster is deferred.',
+          'Add one with "cmail account add user@example.com".',
+        )
+      : fine('directory', `postmaster is ${postmaster.address}`),
   );
   return findings;
-}
-
-async function checkNames(context: AdminContext): Promise<CheckFinding[]> {
-  const { hostname, resolver, settings, storage } = context;
-  const findings: CheckFinding[] = [];
-  if (!hostname.includes('.')) {
-    findings.push({
-      level: 'warning',
-      topic: 'dns',
-      text: `the host name ${hostname} is not fully qualified; other servers may refuse mail from it`,
-      mend: 'Set hostname in cmail.toml to a name such as mail.example.com.',
-    });
-  }
-  findings.push(addressFinding(hostname, await resolver.addresses(hostname), 'this server'));
-  const host = settings.current().smtpHost;
-  if (host !== null && !isLoopbackName(host.name) && !parseIpAddress(host.name).ok) {
-    findings.push(addressFinding(host.name, await resolver.addresses(host.name), 'the SMTP host'));
-  }
-  const domains = (await storage.listDomains()).slice(0, MAX_DOMAINS);
-  for (let start = 0; start < domains.length; start += LOOKUPS_AT_ONCE) {
-    const some = domains.slice(start, start + LOOKUPS_AT_ONCE);
-    findings.push(...(await Promise.all(some.map(({ name }) => checkMx(context, name)))));
-  }
-  return findings;
-}
-
-function addressFinding(
-  name: string,
-  answer: Answer<{ readonly address: string }>,
-  what: string,
-): CheckFinding {
-  if (answer.status === 'ok') {
-    const addresses = answer.records.map(({ address }) => address).join(', ');
-    return { level: 'ok', topic: 'dns', text: `${name}, ${what}, has ${addresses}` };
-  }
-  return {
-    level: 'warning',
-    topic: 'dns',
-    text: `${name}, ${what}, has no address in DNS: ${reasonOf(answer)}`,
-  };
-}
-
-async function checkMx(
-  { resolver, hostname, settings }: AdminContext,
-  domain: string,
-): Promise<CheckFinding> {
-  const answer = await resolver.mx(domain);
-  const mend = `Publish an MX record of ${domain} that names ${hostname}, or list the name in smtp.ownNames.`;
-  if (answer.status !== 'ok') {
-    return { level: 'warning', topic: 'dns', text: `${domain} has no MX: ${reasonOf(answer)}`, mend };
-  }
-  const names = answer.records.map(({ exchange }) => exchange);
-  const own = [hostname, ...settings.current().ownNames];
-  if (names.some((name) => own.includes(name))) {
-    return { level: 'ok', topic: 'dns', text: `the MX of ${domain} leads to this server` };
-  }
-  return {
-    level: 'warning',
-    topic: 'dns',
-    text: `the MX of ${domain} is ${names.join(', ')}, not ${hostname}`,
-    mend,
-  };
-}
-
-function reasonOf(answer: Exclude<Answer<unknown>, { status: 'ok' }>): string {
-  if (answer.status === 'nxdomain') return 'the name does not exist';
-  return answer.status === 'nodata' ? 'the name has no such record' : answer.detail;
 }

@@ -21,12 +21,29 @@ export interface ExplainRequest {
 
 /** One line of `check`. */
 export interface CheckFinding {
-  readonly level: 'ok' | 'warning' | 'error';
-  /** What it is about: `dns`, `ports`, `settings`, `directory`, `relay`. */
+  /** `skipped`: not looked at, and why. */
+  readonly level: 'ok' | 'skipped' | 'warning' | 'error';
+  /**
+   * What it is about: `settings`, `relay`, `directory`, `resolver`, `dns`, `smtp-host`, `outbound`, `ports`,
+   * `disk`, `clock`; `hosts` when neither of the two in the middle could be tried.
+   */
   readonly topic: string;
+  /** What was found. */
   readonly text: string;
-  /** What to do about it. */
+  /** What it means; always there unless the level is `ok`. */
+  readonly meaning?: string;
+  /** What to do about it; always there unless the level is `ok`. */
   readonly mend?: string;
+}
+
+/** The machine under the server, as far as `check` looks at it. */
+export interface Machine {
+  readonly dataFolder: string;
+  /** Of the disk that holds the data folder, in bytes; free for a program without special rights. */
+  diskSpace(): Promise<{ readonly freeBytes: number; readonly totalBytes: number }>;
+  nowMs(): number;
+  /** When this program was built or installed. */
+  builtAtMs(): Promise<number>;
 }
 
 /**
@@ -52,6 +69,11 @@ export interface AdminContext {
   readonly isOwnHost: (host: string, port: number) => boolean | Promise<boolean>;
   /** The listeners and whether their ports can be had. */
   readonly checkPorts: () => Promise<readonly CheckFinding[]>;
+  /** Tries the SMTP host and, when a domain is named, the way out to its MX hosts. Sends no mail. */
+  readonly checkHosts: (probe: string | null) => Promise<readonly CheckFinding[]>;
+  /** The DNS servers asked, as `address:port`. */
+  readonly dnsServers: () => Promise<readonly string[]>;
+  readonly machine: Machine;
   /** Something may have become due. */
   readonly wakeSender: () => void;
   readonly makeNotices: MakeNotices;

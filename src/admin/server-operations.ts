@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { canonicalDomain } from '../mail/address.ts';
 import { parseIpAddress } from '../settings/networks.ts';
 import { checkAll } from './check.ts';
 import { OperationError } from './context.ts';
@@ -49,5 +50,13 @@ export const serverOperations: OperationTable = {
     return { sound: findings.length === 0, findings: findings.slice(0, 1000), total: findings.length };
   }),
 
-  check: operation(z.strictObject({}), checkAll),
+  check: operation(
+    z.strictObject({ probe: z.string().max(1000).nullable().default(null) }),
+    (context, { probe }) => {
+      if (probe === null) return checkAll(context, { probe });
+      const domain = canonicalDomain(probe);
+      if (domain !== undefined) return checkAll(context, { probe: domain });
+      throw new OperationError(`${probe} is not a domain`, 'Write it as example.com.', 2);
+    },
+  ),
 };

@@ -1,10 +1,13 @@
 /** What the administration operations are given, with a running server behind it or without one. */
+import { stat, statfs } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { systemAuthor } from '../admin/author.ts';
-import type { AdminContext, CheckFinding } from '../admin/context.ts';
+import type { AdminContext, CheckFinding, Machine } from '../admin/context.ts';
 import { hashPassword } from '../directory/password.ts';
+import { systemServers } from '../dns/servers.ts';
 import { clientAt } from '../receiving/client.ts';
 import { machineAddresses } from '../routing/self.ts';
+import { checkHosts } from './check-hosts.ts';
 import type { NodeConfig } from './config.ts';
 import type { Core } from './core.ts';
 import { explain } from './explain.ts';
@@ -42,6 +45,10 @@ export function createAdminContext(core: Core, running: Running | null): AdminCo
       }),
     isOwnHost: (host, port) => core.router.ourselves(settings.current()).isOwnHost(host, port),
     checkPorts: () => (running === null ? tryPorts(config) : Promise.resolve(openPorts(running))),
+    checkHosts: (probe) =>
+      checkHosts({ hostname: config.hostname, settings: settings.current, routes: core.router }, probe),
+    dnsServers: () => dnsServers(config),
+    machine: machineOf(config.data),
     wakeSender: () => running?.wakeSender(),
     makeNotices: core.makeNotices,
     hashPassword,
@@ -82,6 +89,30 @@ function openPorts(running: Running): CheckFinding[] {
   }));
 }
 
+/** What `fs.statfs` tells of the disk that holds a folder, in blocks. */
+export type ReadDisk = (
+  folder: string,
+) => Promise<{ readonly bsize: number; readonly blocks: number; readonly bavail: number }>;
+
+export function machineOf(dataFolder: string, readDisk: ReadDisk = statfs): Machine {
+  return {
+    dataFolder,
+    diskSpace: async () => {
+      const { bsize, blocks, bavail } = await readDisk(dataFolder);
+      return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
+    },
+    nowMs: Date.now,
+    // The file of this code is as old as the build or the installation.
+    builtAtMs: async () => (await stat(import.meta.filename)).mtimeMs,
+  };
+}
+
+async function dnsServers({ dnsServers }: NodeConfig): Promise<readonly string[]> {
+  if (dnsServers.length > 0) return dnsServers;
+  const system = systemServers('/etc/resolv.conf', () => performance.now());
+  return (await system()).map(({ text }) => text);
+}
+
 /** Without a server: whether each configured port could be had. */
 async function tryPorts(config: NodeConfig): Promise<CheckFinding[]> {
   const findings: CheckFinding[] = [];
@@ -96,8 +127,9 @@ function tryPort(name: string, host: string, port: number): Promise<CheckFinding
   return new Promise((resolve) => {
     const server = createServer();
     server.once('error', (error) => {
-      const mend = portMend(host, error);
-      resolve({ level: 'error', topic: 'ports', text: `${where} cannot be opened: ${error.message}`, mend });
+      const meaning = 'The server will not start.';
+      const text = `${where} cannot be opened: ${error.message}`;
+      resolve({ level: 'error', topic: 'ports', text, meaning, mend: portMend(host, error) });
     });
     server.listen({ host, port }, () => {
       server.close(() => resolve({ level: 'ok', topic: 'ports', text: `${where} is free` }));

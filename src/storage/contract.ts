@@ -419,6 +419,8 @@ export interface Storage extends QueueStore, DirectoryStore, MailboxStore, Setti
   onQueued(listener: () => void): void;
   /** What is wrong with the store now (disk full …) and what to do, for `status`; clears by itself when it is well. */
   alarms(): readonly string[];
+  /** The newest time among the latest messages and changes, ms; null when there are none. */
+  newestTime(): Promise<number | null>;
   /** Consistency of the store: findings, empty when sound. */
   verify(): Promise<readonly string[]>;
   close(): Promise<void>;

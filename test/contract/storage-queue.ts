@@ -52,6 +52,25 @@ export function queueSuite(engine: string, makePlace: MakePlace): void {
         assert.equal(calls, 1);
       }));
 
+    it('knows the newest time among messages and changes of settings', () =>
+      withStore(makePlace, async (storage) => {
+        assert.equal(await storage.newestTime(), null);
+        const now = Date.now();
+        await accept(storage, [queued('a@x.example')], 'x\r\n', { receivedAt: now + 500_000 });
+        await accept(storage, [queued('a@x.example')], 'x\r\n', { receivedAt: now - 500_000 });
+        assert.equal(await storage.newestTime(), now + 500_000);
+      }));
+
+    it('counts a change of settings as the newest time', () =>
+      withStore(makePlace, async (storage) => {
+        const before = Date.now();
+        const change = { key: 'k', value: 'v', historyOld: null, historyNew: 'v' };
+        const { version } = await storage.readSettings();
+        await storage.writeSettings({ expectedVersion: version, author: 'tester', changes: [change] });
+        const newest = (await storage.newestTime()) ?? 0;
+        assert.ok(newest >= before && newest <= Date.now());
+      }));
+
     it('pages the destinations that have due work', () =>
       withStore(makePlace, async (storage) => {
         const now = Date.now();

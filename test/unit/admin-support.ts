@@ -15,6 +15,7 @@ import type { NoticeRequest } from '../../src/notices/contract.ts';
 import { SettingsService } from '../../src/settings/service.ts';
 import type { NewRecipient, Storage } from '../../src/storage/contract.ts';
 import { openSqliteStorage } from '../../src/storage/sqlite/index.ts';
+import { startDnsServer } from '../support/dns-server.ts';
 
 export interface World {
   readonly folder: string;
@@ -87,6 +88,18 @@ export async function openWorld(t: TestContext): Promise<World> {
       },
       isOwnHost,
       checkPorts: async () => [{ level: 'ok', topic: 'ports', text: 'smtp is open' }],
+      checkHosts: async () => [],
+      dnsServers: async () => {
+        const dns = await startDnsServer({});
+        t.after(() => dns.close());
+        return [dns.address];
+      },
+      machine: {
+        dataFolder: folder,
+        diskSpace: async () => ({ freeBytes: 50 * 1024 ** 3, totalBytes: 100 * 1024 ** 3 }),
+        nowMs: Date.now,
+        builtAtMs: async () => 0,
+      },
       wakeSender: () => {
         world.wakes += 1;
       },

@@ -36,10 +36,11 @@ export function addServerCommands(program: Command, session: CliSession): void {
 
   program
     .command('check')
-    .description('check own configuration, DNS and ports')
+    .description('check own configuration, DNS, SMTP host, ports, disk and clock')
+    .option('--probe <domain>', 'also try the way out, by connecting to the MX hosts of this domain')
     .option('--json', 'as JSON')
-    .action(async (_, command: Command) => {
-      const findings = await read<CheckFinding[]>(session, command, 'check', {}, checkText);
+    .action(async ({ probe = null }: { probe?: string | null }, command: Command) => {
+      const findings = await read<CheckFinding[]>(session, command, 'check', { probe }, checkText);
       if (findings.some(({ level }) => level === 'error')) session.exitCode = 1;
     });
 
@@ -59,9 +60,9 @@ export function addServerCommands(program: Command, session: CliSession): void {
 function checkText(findings: readonly CheckFinding[]): string {
   return formatTable(
     ['LEVEL', 'TOPIC', 'FINDING'],
-    findings.flatMap(({ level, topic, text, mend }) => [
+    findings.flatMap(({ level, topic, text, meaning, mend }) => [
       [level, topic, text],
-      ...(mend === undefined ? [] : [['', '', `  ${mend}`]]),
+      ...[meaning, mend].filter((line) => line !== undefined).map((line) => ['', '', `  ${line}`]),
     ]),
   );
 }

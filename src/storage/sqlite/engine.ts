@@ -150,6 +150,10 @@ export class SqliteStorage implements contract.Storage {
     return this.#alarm === null ? [] : [this.#alarm];
   }
 
+  newestTime(): Promise<number | null> {
+    return this.#bulk.run('newestTime', null);
+  }
+
   async verify(): Promise<readonly string[]> {
     // A thread of its own: it reads everything, and mail must not wait for that.
     const connection = { ...this.#connection, readOnly: true, cacheBytes: READER_CACHE_BYTES };

@@ -125,6 +125,7 @@ export interface ReadOps {
   settingsHistory: Op<{ limit: number; before: number | null }, SettingChange[]>;
   settingChange: Op<{ n: number }, SettingChange | null>;
   secret: Op<{ name: string }, Uint8Array | null>;
+  newestTime: Op<null, number | null>;
   verify: Op<null, string[]>;
 }
 

@@ -12,6 +12,7 @@ import {
 } from './protocol.ts';
 import { DirectoryReads } from './read-directory.ts';
 import { MailboxReads } from './read-mailbox.ts';
+import { newestTime } from './read-newest.ts';
 import { QueueReads } from './read-queue.ts';
 import { SettingReads } from './read-settings.ts';
 import { verifyStore } from './read-verify.ts';
@@ -47,6 +48,7 @@ function makeHandlers(db: DatabaseSync): Handlers<ReadOps> {
     settingsHistory: ({ limit, before }) => settings.history(limit, before),
     settingChange: ({ n }) => settings.change(n),
     secret: ({ name }) => settings.secret(name),
+    newestTime: () => newestTime(db),
     verify: () => verifyStore(db),
   };
 }
