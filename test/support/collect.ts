@@ -2,8 +2,16 @@ import { connect } from 'node:net';
 import type { Endpoint } from './cmail.ts';
 import { PeerReader } from './smtp-peer-reader.ts';
 
-/** Collects a mailbox by POP3 (RFC 1939) and empties it. Rejects when the server refuses a command. */
-export async function collectMail(server: Endpoint, user: string, password: string): Promise<Buffer[]> {
+/**
+ * Collects a mailbox by POP3 (RFC 1939) and empties it. Rejects when the server refuses a command. `beforeQuit`
+ * sees the messages just before QUIT asks to delete them: from then until the reply nobody knows whether they are.
+ */
+export async function collectMail(
+  server: Endpoint,
+  user: string,
+  password: string,
+  beforeQuit?: (messages: readonly Buffer[]) => void,
+): Promise<Buffer[]> {
   const socket = connect({ ...server, noDelay: true });
   let trouble: Error | undefined;
   socket.on('error', (error) => {
@@ -32,6 +40,7 @@ export async function collectMail(server: Endpoint, user: string, password: stri
       messages.push(message);
       await command(`DELE ${number}`);
     }
+    beforeQuit?.(messages);
     await command('QUIT');
     return messages;
   } finally {
