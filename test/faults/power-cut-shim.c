@@ -194,7 +194,7 @@ static void *listen_to_control(void *path) {
   int fd = REAL(open)(path, O_RDWR | O_CLOEXEC); /* not O_RDONLY: that would end with the first writer */
   char text[64];
   for (;;) {
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    ssize_t n = fd < 0 ? -1 : REAL(read)(fd, text, sizeof text - 1);
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) give_up("cannot read POWER_CUT_CONTROL");
     text[n] = '\0';
@@ -270,7 +270,7 @@ static struct change *new_change(int index, int fd, off_t at, size_t old_len, of
   *c = (struct change){ .file = index, .at = at, .old_len = old_len, .size_before = size };
   c->old = need(malloc(old_len + 1));
   for (size_t done = 0; done < old_len;) {
-    ssize_t n = pread(fd, c->old + done, old_len - done, at + (off_t)done);
+    ssize_t n = REAL(pread64)(fd, c->old + done, old_len - done, at + (off_t)done);
     if (n <= 0) give_up("cannot read what a write replaces");
     done += (size_t)n;
   }
@@ -545,6 +545,26 @@ void *mmap(void *place, size_t length, int protection, int flags, int fd, off_t 
 }
 
 void *mmap64(void *, size_t, int, int, int, off64_t) __attribute__((alias("mmap")));
+
+/* ---------------------------------------------------------------- reads: nobody sees a cut half done */
+
+ssize_t read(int fd, void *bytes, size_t length) {
+  if (!looks_tracked(fd)) return REAL(read)(fd, bytes, length);
+  pthread_mutex_lock(&lock);
+  ssize_t n = REAL(read)(fd, bytes, length);
+  pthread_mutex_unlock(&lock);
+  return n;
+}
+
+ssize_t pread(int fd, void *bytes, size_t length, off_t at) {
+  if (!looks_tracked(fd)) return REAL(pread)(fd, bytes, length, at);
+  pthread_mutex_lock(&lock);
+  ssize_t n = REAL(pread)(fd, bytes, length, at);
+  pthread_mutex_unlock(&lock);
+  return n;
+}
+
+ssize_t pread64(int, void *, size_t, off64_t) __attribute__((alias("pread")));
 
 /* ---------------------------------------------------------------- sync */
 
