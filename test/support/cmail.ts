@@ -90,8 +90,11 @@ export interface Cmail {
   stop(signal?: NodeJS.Signals): Promise<Exit>;
   /** Ends the process as a power cut would end it. */
   kill9(): Promise<Exit>;
-  /** Stops it when it runs and starts it on the same folder and configuration; free ports are taken anew. */
-  restart(): Promise<void>;
+  /**
+   * Stops it when it runs and starts it on the same folder and configuration; free ports are taken anew.
+   * `env` comes on top of the options' environment, for this start only.
+   */
+  restart(env?: Readonly<Record<string, string>>): Promise<void>;
   /** Resolves when the process has ended, whoever ended it. */
   readonly ended: Promise<Exit>;
   /** Standard output and error so far, the last million characters. */
@@ -171,8 +174,8 @@ export async function startCmail(t: CleanUp, options: CmailOptions = {}): Promis
     if (running !== undefined) await endProcess(running, 'SIGTERM');
     await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   });
-  const start = async (): Promise<Running> => {
-    running = spawnServer(options.launcher ?? launcher, dataDir, configFile, options.env);
+  const start = async (env?: CmailOptions['env']): Promise<Running> => {
+    running = spawnServer(options.launcher ?? launcher, dataDir, configFile, { ...options.env, ...env });
     await running.ready;
     return running;
   };
@@ -194,7 +197,7 @@ function handle(
   configFile: string,
   options: CmailOptions,
   first: Running,
-  start: () => Promise<Running>,
+  start: (env?: CmailOptions['env']) => Promise<Running>,
 ): Cmail {
   let running = first;
   let earlierText = '';
@@ -229,10 +232,10 @@ function handle(
     },
     stop: (signal = 'SIGTERM') => endProcess(running, signal),
     kill9: () => endProcess(running, 'SIGKILL'),
-    async restart() {
+    async restart(env) {
       await endProcess(running, 'SIGTERM');
       earlierText = cmail.logText();
-      running = await start();
+      running = await start(env);
     },
     logText: () => (earlierText + running.text()).slice(-OUTPUT_LIMIT_CHARS),
     waitFor: (what, probe, limitMs) =>

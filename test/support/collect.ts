@@ -2,15 +2,21 @@ import { connect } from 'node:net';
 import type { Endpoint } from './cmail.ts';
 import { PeerReader } from './smtp-peer-reader.ts';
 
+export interface CollectOptions {
+  readonly keep?: boolean;
+  readonly beforeQuit?: (messages: readonly Buffer[]) => void;
+}
+
 /**
- * Collects a mailbox by POP3 (RFC 1939) and empties it, or only reads it. Rejects when the server refuses a
- * command.
+ * Collects a mailbox by POP3 (RFC 1939) and empties it, or only reads it with `keep`. Rejects when the server
+ * refuses a command. `beforeQuit` sees the messages just before QUIT asks to delete them: from then until the
+ * reply nobody knows whether they are.
  */
 export async function collectMail(
   server: Endpoint,
   user: string,
   password: string,
-  { keep = false } = {},
+  { keep = false, beforeQuit }: CollectOptions = {},
 ): Promise<Buffer[]> {
   const socket = connect({ ...server, noDelay: true });
   let trouble: Error | undefined;
@@ -40,6 +46,7 @@ export async function collectMail(
       messages.push(message);
       if (!keep) await command(`DELE ${number}`);
     }
+    beforeQuit?.(messages);
     await command('QUIT');
     return messages;
   } finally {

@@ -56,6 +56,9 @@ export interface PeerScript {
   readonly handBackTo?: Endpoint;
   /** Recipients added to what is handed back. */
   readonly handBackAlso?: readonly string[];
+  /** Called just before and just after the peer writes a 2yz reply to the final dot. */
+  readonly beforeTaken?: () => void;
+  readonly afterTaken?: () => void;
 }
 
 export interface PeerSession {
@@ -345,7 +348,11 @@ class Conversation {
     if (reply.startsWith('2')) this.#peer.messages.push(recorded);
     else this.#peer.refused.push(recorded);
     if (this.#peer.messages.length > index) this.#handBack(recorded);
+    const { beforeTaken, afterTaken } = this.#peer.current;
+    const taken = reply.startsWith('2');
+    if (taken) beforeTaken?.();
     await this.#act('end', '250 2.0.0 Taken', action);
+    if (taken) afterTaken?.();
   }
 
   #handBack(message: PeerMessage): void {
