@@ -19,10 +19,10 @@ export class DeadAddresses {
 
   /**
    * Why the address is not worth dialling for work taken at `takenAt` (ms); null when it is. Work taken
-   * later always dials: the schedule or a person asked for another attempt.
+   * later, by a millisecond or more, always dials: the schedule or a person asked for another attempt.
    */
   reason(endpoint: Endpoint, takenAt: number): string | null {
     const entry = this.#entries.get(endpoint.key);
-    return entry !== undefined && takenAt < entry.at ? entry.reason : null;
+    return entry !== undefined && takenAt <= entry.at ? entry.reason : null;
   }
 }
