@@ -10,7 +10,7 @@ export class DeadAddresses {
     this.#entries.delete(endpoint.key);
     const oldest = this.#entries.keys().next().value;
     if (this.#entries.size >= MAX_ENTRIES && oldest !== undefined) this.#entries.delete(oldest);
-    this.#entries.set(endpoint.key, { at: Date.now(), reason });
+    this.#entries.set(endpoint.key, { at: performance.now(), reason });
   }
 
   remove(endpoint: Endpoint): void {
@@ -18,11 +18,12 @@ export class DeadAddresses {
   }
 
   /**
-   * Why the address is not worth dialling for work taken at `takenAt` (ms); null when it is. Work taken
-   * later, by a millisecond or more, always dials: the schedule or a person asked for another attempt.
+   * Why the address is not worth dialling for work taken at `takenAt` (ms, `performance.now()`: several
+   * attempts fit into one millisecond of the wall clock); null when it is. Work taken
+   * later always dials: the schedule or a person asked for another attempt.
    */
   reason(endpoint: Endpoint, takenAt: number): string | null {
     const entry = this.#entries.get(endpoint.key);
-    return entry !== undefined && takenAt <= entry.at ? entry.reason : null;
+    return entry !== undefined && takenAt < entry.at ? entry.reason : null;
   }
 }

@@ -54,7 +54,7 @@ export interface DeliveryWork {
   readonly recipients: readonly QueuedRecipient[];
   readonly target: Target;
   readonly assumedExternal: boolean;
-  /** When the work was taken from the queue, ms. */
+  /** When the work was taken from the queue, ms of `performance.now()`. */
   readonly takenAt: number;
   /** False when the claim has lapsed and somebody else may be at it. */
   readonly stillOurs: () => boolean;

@@ -53,6 +53,7 @@ export interface DestinationState {
 
 interface Job {
   readonly claim: Claim;
+  /** When it was taken, ms of `performance.now()`. */
   readonly takenAt: number;
 }
 
@@ -280,11 +281,12 @@ export class Sender {
     const limit = lane.failingSince === null ? CLAIMS_PER_SESSION * lane.limit : CLAIMS_WHEN_FAILING;
     const { retryScheduleMs } = settings();
     const takenAt = Date.now();
+    const begunAt = performance.now();
     const { destination } = work;
     try {
       const claims = await store.claimDue({ destination, limit, leaseMs, retryScheduleMs });
       for (const claim of claims) this.#leases.add(claim, takenAt);
-      const jobs = claims.map((claim) => ({ claim, takenAt }));
+      const jobs = claims.map((claim) => ({ claim, takenAt: begunAt }));
       if (this.#state !== 'running') {
         await Promise.all(jobs.map((job) => this.#giveBack(job)));
         return false;
