@@ -256,7 +256,10 @@ describe('the way out', () => {
 
   it('is closed when no host takes a connection', async (t) => {
     const line = lines(await probe(t, await freePort('127.0.0.1'))).at(-1) ?? '';
-    assert.match(line, /^error outbound: no host of far\.test can be reached: mx\.far\.test .*connection refused/);
+    assert.match(
+      line,
+      /^error outbound: no host of far\.test can be reached: mx\.far\.test .*connection refused/,
+    );
   });
 
   for (const greeting of ['554 5.7.1 Blocked', 'close', 'silent']) {
