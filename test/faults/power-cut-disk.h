@@ -180,6 +180,7 @@ static void obey(const char *command) {
   if (strncmp(command, "cut", 3) == 0) cut();
   if (sscanf(command, "before %llu", &k) == 1) cut_before = sync_count + k;
   if (sscanf(command, "after %llu", &k) == 1) cut_after = sync_count + k;
+  say("power cut set: %s", command); /* whoever asked may have to wait for it */
 }
 
 static void *listen_to_control(void *path) {
