@@ -4,6 +4,7 @@
  * otherwise. No call blocks the event loop. A call rejects with `StorageError` only.
  */
 import type { MessageId } from '../mail/message-id.ts';
+import type { NodeStore } from './nodes-contract.ts';
 
 export type StorageErrorKind =
   /** Disk full, read-only, locked too long, connection lost: defer and raise an alarm. */
@@ -407,7 +408,7 @@ export interface SettingsStore {
 
 // ---------------------------------------------------------------- the whole
 
-export interface Storage extends QueueStore, DirectoryStore, MailboxStore, SettingsStore {
+export interface Storage extends QueueStore, DirectoryStore, MailboxStore, SettingsStore, NodeStore {
   /** Known at once; never given twice, also across nodes and crashes. */
   nextMessageId(): MessageId;
   openWriter(): BodyWriter;
