@@ -18,6 +18,7 @@ import { openSecretKey } from '../settings/secrets.ts';
 import { SettingsService } from '../settings/service.ts';
 import type { Settings } from '../settings/values.ts';
 import type { NewRecipient, Storage } from '../storage/contract.ts';
+import { guardStore } from '../storage/guard.ts';
 import { openSqliteStorage } from '../storage/sqlite/index.ts';
 import type { NodeConfig } from './config.ts';
 import type { DataFolder } from './data-folder.ts';
@@ -29,6 +30,8 @@ export interface Core {
   readonly config: NodeConfig;
   readonly folder: DataFolder;
   readonly storage: Storage;
+  /** For how long the store has answered nobody, ms; 0 when it does. */
+  readonly storeAwayMs: () => number;
   readonly settings: SettingsService;
   readonly resolver: Resolver;
   readonly router: Router;
@@ -44,7 +47,8 @@ export async function openCore(config: NodeConfig, folder: DataFolder, log: Log)
   const self = { listeners: config.listen.smtp.map(({ host, port }) => ({ address: host, port })) };
   const describe = (): SelfDescription => ({ hostname: config.hostname, listeners: self.listeners });
   const secretKey = await openSecretKey(folder.path);
-  const storage = await openSqliteStorage({ path: folder.databaseFile, takeOver: true });
+  const opened = await openSqliteStorage({ path: folder.databaseFile, takeOver: true });
+  const { storage, awayMs } = guardStore(opened, { place: 'disk' });
   const isOwnHost = (
     name: string,
     port: number,
@@ -66,7 +70,10 @@ export async function openCore(config: NodeConfig, folder: DataFolder, log: Log)
     resolver.close();
     await storage.close();
   };
-  return { config, folder, storage, settings, resolver, router, decision, trace, makeNotices, self, close };
+  return {
+    ...{ config, folder, storage, storeAwayMs: awayMs, settings, resolver, router, decision, trace },
+    ...{ makeNotices, self, close },
+  };
 }
 
 /** `[192.0.2.1]` or `[IPv6:…]` with an address of this machine or of `smtp.ownAddresses`. */

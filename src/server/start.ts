@@ -12,7 +12,9 @@ import { createAdminContext, portMend, type Running } from './admin-context.ts';
 import type { Endpoint, NodeConfig } from './config.ts';
 import { type Core, openCore } from './core.ts';
 import { type DataFolder, openDataFolder, removePidFile, writePidFile } from './data-folder.ts';
+import { followChanges } from './follow-changes.ts';
 import { createLog, type Log } from './log.ts';
+import { programVersion } from './version.ts';
 
 /** A second server on the folder is told at once; a command that is just finishing is waited for. */
 const LOCK_WAIT_MS = 2_000;
@@ -81,6 +83,7 @@ function assemble(core: Core, log: Log): Parts {
     hostname: config.hostname,
     settings: current,
     storage,
+    storeAwayMs: core.storeAwayMs,
     trace,
     decision,
     log,
@@ -160,6 +163,9 @@ async function goLive(
     alarms: () => sender.alarms(),
     wakeSender: () => sender.wake(),
   };
+  const { hostname: name } = core.config;
+  await core.storage.announce({ name, version: await programVersion(), listeners });
+  followChanges(core.storage, core.settings, log, () => sender.wake());
   parts.control = await ControlServer.open(core.config.data, createAdminContext(core, running));
   await writePidFile(folder);
   core.storage.onQueued(() => sender.wake());

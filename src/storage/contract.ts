@@ -22,12 +22,22 @@ export type StorageErrorKind =
   /** A fault of ours. */
   | 'internal';
 
+/** What a store stands on, so that whoever is told of trouble knows where to look. */
+export type StorePlace = 'disk' | 'database';
+
 export class StorageError extends Error {
   readonly kind: StorageErrorKind;
-  constructor(kind: StorageErrorKind, message: string, options?: ErrorOptions) {
+  /** Where the trouble is when the kind is `unavailable`. */
+  readonly place: StorePlace;
+  constructor(
+    kind: StorageErrorKind,
+    message: string,
+    options: ErrorOptions & { readonly place?: StorePlace } = {},
+  ) {
     super(message, options);
     this.name = 'StorageError';
     this.kind = kind;
+    this.place = options.place ?? 'disk';
   }
 }
 
