@@ -412,6 +412,8 @@ export interface SettingsStore {
   settingChange(n: number): Promise<SettingChange | null>;
   /** Random bytes kept in the store, made at first use: `received-token`. The same on every node. */
   serverSecret(name: string, bytes: number): Promise<Uint8Array>;
+  /** Keeps `value` under a name that has none yet; resolves to what is kept, which may be another's. */
+  keepSecret(name: string, value: Uint8Array): Promise<Uint8Array>;
 }
 
 // ---------------------------------------------------------------- the whole

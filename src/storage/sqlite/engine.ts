@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { MessageId } from '../../mail/message-id.ts';
 import type * as contract from '../contract.ts';
 import { type AcceptInput, type QueueSelector, StorageError } from '../contract.ts';
@@ -387,7 +388,11 @@ export class SqliteStorage implements contract.Storage {
   }
 
   async serverSecret(name: string, bytes: number): Promise<Uint8Array> {
-    return (await this.#lookups.run('secret', { name })) ?? this.#write('makeSecret', { name, bytes });
+    return this.keepSecret(name, Uint8Array.from(randomBytes(bytes)));
+  }
+
+  async keepSecret(name: string, value: Uint8Array): Promise<Uint8Array> {
+    return (await this.#lookups.run('secret', { name })) ?? this.#write('keepSecret', { name, value });
   }
 
   // -------------------------------------------------------------- nodes

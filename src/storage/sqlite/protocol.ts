@@ -74,7 +74,7 @@ export interface WriteOps {
   removeEntries: Op<{ accountId: number; uids: readonly number[] }, number>;
 
   writeSettings: Op<Parameters<SettingsStore['writeSettings']>[0], { version: number }>;
-  makeSecret: Op<{ name: string; bytes: number }, Uint8Array>;
+  keepSecret: Op<{ name: string; value: Uint8Array }, Uint8Array>;
 }
 
 /** Where a body is and what stands in front of it. */

@@ -61,7 +61,7 @@ function makeHandlers(context: WriterContext): Handlers<WriteOps> {
     removeAlias: ({ address }) => directory.removeAlias(address),
     removeEntries: ({ accountId, uids }) => directory.removeEntries(accountId, uids),
     writeSettings: (input) => settings.write(input),
-    makeSecret: ({ name, bytes }) => settings.secret(name, bytes),
+    keepSecret: ({ name, value }) => settings.keepSecret(name, value),
   };
 }
 

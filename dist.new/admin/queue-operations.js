@@ -1,0 +1,140 @@
+import { z } from 'zod';
+import { formatMessageId, parseMessageId } from '../mail/message-id.js';
+import { messageJson, queueListJson } from '../queue/view.js';
+import { OperationError } from './context.js';
+import { MAX_ROWS, operation } from './operation.js';
+/** Messages read from the store at a time. */
+const READ_MESSAGES = 100;
+/** Recipients in one page: a message can have a thousand. */
+const PAGE_RECIPIENTS = 20_000;
+const PAGE_EVENTS = 2000;
+/** How long a claim for deletion lives; long enough for the notices of 1,000 recipients to be made. */
+const REMOVAL_LEASE_MS = 60_000;
+const MAX_IDS = 1000;
+const selectorSchema = z.union([
+    z.strictObject({ ids: z.array(z.string().max(100)).min(1).max(MAX_IDS) }),
+    z.strictObject({ destination: z.string().min(1).max(300) }),
+    z.strictObject({ all: z.literal(true) }),
+]);
+const selecting = z.strictObject({ selector: selectorSchema });
+export const queueOperations = {
+    'queue.list': operation(z.strictObject({ after: z.string().max(100).optional(), limit: z.number().int().min(1).max(MAX_ROWS) }), listQueue),
+    'queue.retry': operation(selecting, (context, { selector }) => act(context, selector, 'retry')),
+    'queue.hold': operation(selecting, (context, { selector }) => act(context, selector, 'hold')),
+    'queue.release': operation(selecting, (context, { selector }) => act(context, selector, 'release')),
+    'queue.delete': operation(z.strictObject({ selector: selectorSchema, notice: z.boolean() }), async (context, { selector, notice }) => {
+        if (!notice)
+            return act(context, selector, 'delete');
+        return { recipients: await deleteWithNotice(context, await selectorOf(context, selector)) };
+    }),
+    /** A message of the queue or of the history; its events in pages from `eventsFrom` on. */
+    message: operation(z.strictObject({ id: z.string().max(100), eventsFrom: z.number().int().min(0).default(0) }), async ({ storage, settings, serverRunning }, { id, eventsFrom }) => {
+        const found = await storage.message(idArgument(id));
+        if (!found)
+            throw unknownMessage(id);
+        const end = eventsFrom + PAGE_EVENTS;
+        return {
+            message: messageJson(found.message, found.events, {
+                first: eventsFrom,
+                end,
+                now: Date.now(),
+                settings: settings.current(),
+                serverRunning,
+            }),
+            nextEvent: found.events.length > end ? end : null,
+        };
+    }),
+};
+/** A page ends at `limit` messages or at `PAGE_RECIPIENTS`, whichever is first. */
+async function listQueue({ storage }, { after, limit }) {
+    const rows = [];
+    let last = after === undefined ? undefined : idArgument(after);
+    let recipients = 0;
+    for (;;) {
+        const wanted = Math.min(READ_MESSAGES, limit - rows.length);
+        const messages = await storage.list({
+            limit: wanted,
+            ...(last === undefined ? {} : { after: last }),
+        });
+        rows.push(...queueListJson(messages));
+        last = messages.at(-1)?.id ?? last;
+        recipients += messages.reduce((sum, message) => sum + message.recipients.length, 0);
+        if (messages.length < wanted || last === undefined)
+            return { rows, next: null };
+        if (rows.length >= limit || recipients >= PAGE_RECIPIENTS)
+            return { rows, next: formatMessageId(last) };
+    }
+}
+async function act(context, selector, action) {
+    const { storage, wakeSender } = context;
+    const recipients = await storage[action](await selectorOf(context, selector));
+    wakeSender();
+    return { recipients };
+}
+/** Fails the recipients and accepts their notices in the same commit, a page at a time. */
+async function deleteWithNotice(context, selector) {
+    const { storage } = context;
+    let deleted = 0;
+    for (;;) {
+        const claims = await storage.claimForRemoval(selector, REMOVAL_LEASE_MS);
+        if (claims.length === 0)
+            return deleted;
+        for (const claim of claims) {
+            await settleRemoval(context, claim);
+            deleted += claim.message.recipients.length;
+        }
+    }
+}
+async function settleRemoval({ storage, makeNotices, author }, claim) {
+    const { message, token } = claim;
+    const explanation = 'An administrator of the mail server removed the message from the queue before it was delivered.';
+    const recipients = message.recipients.map(({ address, original }) => ({
+        address,
+        original,
+        status: '5.0.0',
+        remoteMta: null,
+        diagnostic: null,
+        explanation,
+    }));
+    const notices = await makeNotices({ kind: 'failure', message, recipients });
+    const told = notices.map((notice) => formatMessageId(notice.id));
+    await storage.settle({
+        token,
+        outcomes: message.recipients.map(({ index, via, lastKind }) => ({
+            index,
+            result: { type: 'failed' },
+            via,
+            lastReply: 'deleted by an administrator',
+            lastKind,
+        })),
+        events: message.recipients.flatMap(({ address }) => [
+            { kind: 'deleted', recipient: address, detail: { by: author } },
+            ...(told.length > 0
+                ? [{ kind: 'notice', recipient: address, detail: { messages: told } }]
+                : []),
+        ]),
+        notices,
+    });
+}
+/** A message that is not there is an error before anything is changed. */
+async function selectorOf({ storage }, selector) {
+    if ('destination' in selector)
+        return { destination: selector.destination.toLowerCase().replace(/\.$/, '') };
+    if ('all' in selector)
+        return selector;
+    const ids = selector.ids.map(idArgument);
+    for (const [index, id] of ids.entries()) {
+        if (!(await storage.message(id)))
+            throw unknownMessage(selector.ids[index] ?? '');
+    }
+    return { ids };
+}
+function idArgument(text) {
+    const id = parseMessageId(text);
+    if (id !== undefined)
+        return id;
+    throw new OperationError(`${text} is not a queue ID`, 'See "cmail queue list".');
+}
+function unknownMessage(id) {
+    return new OperationError(`there is no message ${id}`, 'See "cmail queue list"; the history of finished messages is kept for history.keep.');
+}

@@ -1,0 +1,157 @@
+/** A message and its timeline as sentences for an administrator: `queue show ID`, `message ID`. */
+import { formatBytes, formatTime, plain } from './output.js';
+const RULES = {
+    account: 'there is an account of this address',
+    alias: 'an alias leads there',
+    subaddress: 'the part after the + is ignored',
+    'catch-all': 'the catch-all of the domain leads there',
+    forward: 'its domain is forwarded',
+    'not-hosted': 'its domain is not one of this server',
+    'assumed-external': 'no user of this name is here, and an unknown address is assumed to be external',
+    'unknown-to-postmaster': 'no user of this name is here, so postmaster gets it',
+    'unknown-notice': 'no user of this name is here, and the sender is told by a notice',
+    postmaster: "postmaster's mail is always taken",
+    loop: 'the message came back to this server',
+    'postmaster-notice': 'postmaster is told of what could be told to nobody else',
+};
+const ROUTES = {
+    mx: 'by MX resolution',
+    'smtp-host': 'by the SMTP host',
+    forward: 'to the forward host of the domain',
+};
+/** How far a trial came (RFC 5321 §3). */
+const STAGES = {
+    connect: 'not connected',
+    greeting: 'at the greeting',
+    ehlo: 'at EHLO',
+    helo: 'at HELO',
+    starttls: 'at STARTTLS',
+    auth: 'at AUTH',
+    mail: 'at MAIL',
+    rcpt: 'at RCPT',
+    data: 'at DATA',
+    'data-end': 'at the end of the message',
+};
+export function timelineText(message) {
+    const about = message.noticeFor === null ? '' : `, a notice about message ${message.noticeFor}`;
+    const head = `Message ${message.id} from <${message.sender}>, ${formatBytes(message.size)}, received ${formatTime(message.receivedAt)}${about}`;
+    const events = message.events.flatMap((event) => {
+        const [first = '', ...more] = eventLines(event);
+        return [`${formatTime(event.at)}  ${first}`, ...more.map((line) => `    ${line}`)];
+    });
+    return [head, ...message.recipients.map(recipientLine), '', ...events]
+        .map((line) => `${plain(line)}\n`)
+        .join('');
+}
+function recipientLine({ address, state, via, attempts, lastReply, why }) {
+    if (why !== null)
+        return `  ${localTimes(why)}`;
+    const how = via === null || via === 'mailbox' ? '' : ` ${ROUTES[via] ?? via}`;
+    const tried = attempts === 0 ? '' : `, ${attempts} ${attempts === 1 ? 'attempt' : 'attempts'}`;
+    return `  ${address}: ${state}${how}${tried}${lastReply === null ? '' : `: ${lastReply}`}`;
+}
+/** Times of ours in a sentence, as people here read them. */
+function localTimes(sentence) {
+    return sentence.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g, formatTime);
+}
+/** One event; the first line is the sentence. What this version does not know is shown as it is. */
+function eventLines(event) {
+    const { at: _at, kind, recipient, ...detail } = event;
+    const who = recipient ?? 'the message';
+    switch (kind) {
+        case 'received':
+            return [receivedText(detail)];
+        case 'decided':
+            return [decidedText(who, detail)];
+        case 'attempt':
+            return attemptLines(recipient, detail);
+        case 'fallback':
+            return [`went over to the SMTP host${words(' ', detail.host)}${words(': ', detail.why)}`];
+        case 'deferred': {
+            const next = typeof detail.nextAttemptAt === 'string' ? formatTime(detail.nextAttemptAt) : 'later';
+            return [`${who} waits: ${text(detail.reason)}; next attempt ${next}`];
+        }
+        case 'delivered':
+            if (detail.via === 'mailbox')
+                return [`${who} delivered into the mailbox`];
+            return [
+                `${who} delivered to ${text(detail.host)} [${text(detail.address)}]${tlsText(detail.tls)}: ${text(detail.reply)}`,
+            ];
+        case 'failed':
+            return [`${who} failed for good, ${text(detail.status)}: ${text(detail.reason)}`];
+        case 'notice':
+            return [noticeText(who, detail)];
+        case 'held':
+        case 'released':
+        case 'deleted':
+            return [`${who} ${kind} by ${typeof detail.by === 'string' ? detail.by : 'an administrator'}`];
+        default:
+            return [`${kind} ${who} ${JSON.stringify(detail)}`];
+    }
+}
+function receivedText({ sender, sizeBytes, source }) {
+    const { kind, address, helo, user, protocol } = objectOf(source);
+    const size = `${typeof sizeBytes === 'number' ? formatBytes(sizeBytes) : ''} from <${text(sender)}>`;
+    if (kind === 'internal')
+        return `made by CMail itself, ${size}`;
+    const client = kind === 'local' ? 'local client' : 'external source';
+    const signedIn = typeof user === 'string' ? `signed in as ${user}` : 'not signed in';
+    // RFC 3848: the protocol's name tells of TLS and of sign-in.
+    const secure = /SMTPS/.test(text(protocol)) ? 'with TLS' : 'without TLS';
+    return `received ${size}, from the ${client} [${text(address)}], which calls itself ${text(helo)}, by ${text(protocol)}, ${signedIn}, ${secure}`;
+}
+function decidedText(who, { rule, original, destination, into }) {
+    const because = `${RULES[text(rule)] ?? 'decided'} (rule ${text(rule)})`;
+    if (Array.isArray(into))
+        return `${who} decided again: now goes to ${into.join(', ')}: ${because}`;
+    const from = typeof original === 'string' && original !== who ? ` for ${original}` : '';
+    const where = typeof destination === 'string' ? `waits to be sent to ${destination}` : 'stays here';
+    return `${who}${from} accepted, ${where}: ${because}`;
+}
+function attemptLines(recipient, detail) {
+    const count = typeof detail.recipients === 'number' ? detail.recipients : 0;
+    const whom = recipient ?? `${count} recipients`;
+    const route = ROUTES[text(detail.via)] ?? `by ${text(detail.via)}`;
+    const lines = [
+        `attempt for ${whom} ${route}${words(', because MX failed: ', detail.fallback)}, took ${duration(detail.durationMs)}`,
+    ];
+    if (typeof detail.mx === 'string')
+        lines.push(`MX: ${detail.mx === '' ? 'none' : detail.mx}`);
+    for (const host of Array.isArray(detail.hosts) ? detail.hosts : [])
+        lines.push(trialText(objectOf(host)));
+    if (typeof detail.failure === 'string')
+        lines.push(`came to ${detail.failure}`);
+    return lines;
+}
+function trialText(trial) {
+    const { host, port, address, stage, tls, reply, durationMs, possiblyDuplicate } = trial;
+    const where = `${text(host)} [${text(address)}] port ${text(port)}`;
+    const twice = possiblyDuplicate === true ? '; the message may have arrived all the same' : '';
+    return `${where}${stage === 'connect' ? '' : tlsText(tls)}, ${STAGES[text(stage)] ?? text(stage)}, ${duration(durationMs)}: ${text(reply)}${twice}`;
+}
+function noticeText(who, detail) {
+    const kind = text(detail.notice ?? 'failure');
+    if (Array.isArray(detail.messages))
+        return `${kind} notice about ${who} sent as ${detail.messages.join(', ')}`;
+    const to = Array.isArray(detail.to) ? detail.to.join(', ') : '-';
+    return `${kind} notice sent to ${to} as message ${text(detail.id)}`;
+}
+function tlsText(tls) {
+    return typeof tls === 'string' ? `, ${tls}` : ', without TLS';
+}
+function duration(ms) {
+    if (typeof ms !== 'number')
+        return '-';
+    return ms < 1000 ? `${ms} ms` : `${(ms / 1000).toFixed(1)} s`;
+}
+function words(before, value) {
+    return typeof value === 'string' && value !== '' ? `${before}${value}` : '';
+}
+function text(value) {
+    if (value === null || value === undefined)
+        return '-';
+    return typeof value === 'object' ? JSON.stringify(value) : String(value);
+}
+function objectOf(value) {
+    return typeof value === 'object' && value !== null ? { ...value } : {};
+}

@@ -1,0 +1,229 @@
+import { randomInt } from 'node:crypto';
+import { AnswerCache } from './cache.js';
+import { followChain, MAX_CNAMES } from './chain.js';
+import { encodeQuery, readMessage } from './message.js';
+import { dnsName, reverseName } from './name.js';
+import { parseServer, systemServers } from './servers.js';
+import { Slots } from './slots.js';
+import { exchangeTcp, exchangeUdp } from './transport.js';
+const MAX_TTL_SECONDS = 86_400;
+const MAX_NEGATIVE_TTL_SECONDS = 300;
+/** How long a silent server is asked after the others. */
+const AVOID_SILENT_MS = 30_000;
+/**
+ * A stub resolver: asks recursive servers by UDP, by TCP when truncated, keeps answers for their TTL and
+ * tells the kinds of failure apart. The hosts file and `localhost` are none of its business.
+ * Throws a `RangeError` when a server's address is not one.
+ */
+export function createResolver(options = {}) {
+    return new StubResolver(options);
+}
+class StubResolver {
+    #servers;
+    #timeoutMs;
+    #attempts;
+    #overallMs;
+    #nowMs;
+    #cache;
+    #slots;
+    #underWay = new Map();
+    #cancels = new Set();
+    #silentUntilMs = new Map();
+    #closed = false;
+    constructor(options) {
+        this.#nowMs = options.nowMs ?? (() => performance.now());
+        this.#timeoutMs = options.timeoutMs ?? 2_000;
+        this.#attempts = options.attempts ?? 2;
+        this.#overallMs = options.overallMs ?? 8_000;
+        this.#cache = new AnswerCache(options.cacheEntries ?? 10_000);
+        this.#slots = new Slots(options.maxQueries ?? 500, options.maxWaiting ?? 5_000);
+        this.#servers = serverSource(options, this.#nowMs);
+    }
+    async mx(name, options) {
+        return mapRecords(await this.#lookup(name, 'MX', options), mxRecord);
+    }
+    async addresses(name, options) {
+        const [six, four] = await Promise.all([
+            this.#lookup(name, 'AAAA', options),
+            this.#lookup(name, 'A', options),
+        ]);
+        return combine(mapRecords(six, (data) => ({ address: String(data), family: 6 })), mapRecords(four, (data) => ({ address: String(data), family: 4 })));
+    }
+    async ptr(address, options) {
+        const name = reverseName(address);
+        if (name === undefined)
+            return { status: 'no-answer', detail: `${address} is not an address` };
+        return mapRecords(await this.#lookup(name, 'PTR', options), hostName);
+    }
+    /** Ends every lookup under way with `no-answer`. */
+    close() {
+        this.#closed = true;
+        for (const cancel of [...this.#cancels])
+            cancel();
+    }
+    async #lookup(text, type, options) {
+        const name = dnsName(text);
+        // What cannot be a name of DNS cannot exist in it.
+        if (name === undefined)
+            return { status: 'nxdomain', cached: false };
+        const key = `${type} ${name}`;
+        const fresh = options?.fresh === true;
+        if (!fresh) {
+            const kept = this.#cache.get(key, this.#nowMs());
+            if (kept !== undefined)
+                return kept;
+        }
+        const running = this.#underWay.get(key);
+        if (running !== undefined)
+            return running;
+        const lookup = this.#resolve({ name, type }, key).finally(() => this.#underWay.delete(key));
+        this.#underWay.set(key, lookup);
+        return lookup;
+    }
+    /** Asks, follows aliases the servers did not follow, and keeps the result. */
+    async #resolve(question, key) {
+        const deadlineMs = this.#nowMs() + this.#overallMs;
+        const seen = new Set([question.name]);
+        let name = question.name;
+        let ttlSeconds = MAX_TTL_SECONDS;
+        let authenticated = true;
+        for (;;) {
+            const asked = { name, type: question.type };
+            const result = await this.#ask(asked, deadlineMs);
+            if ('status' in result)
+                return result;
+            authenticated &&= result.reply.authenticated;
+            const step = followChain(result.reply, asked, seen);
+            if (step.end === 'loop')
+                return noAnswer(`the aliases of ${question.name} lead back to ${step.name}`);
+            if (step.end === 'too-long')
+                return noAnswer(`${question.name} has more than ${MAX_CNAMES} aliases in a row`);
+            ttlSeconds = Math.min(ttlSeconds, step.ttlSeconds);
+            if (step.end !== 'ask')
+                return this.#keep(key, endOf(step, ttlSeconds, authenticated), ttlSeconds);
+            const target = dnsName(step.name);
+            if (target === undefined)
+                return noAnswer(`an alias of ${question.name} leads to an impossible name`);
+            name = target;
+        }
+    }
+    #keep(key, answer, ttlSeconds) {
+        const limitSeconds = answer.status === 'ok' ? MAX_TTL_SECONDS : MAX_NEGATIVE_TTL_SECONDS;
+        this.#cache.set(key, answer, Math.min(ttlSeconds, limitSeconds), this.#nowMs());
+        return answer;
+    }
+    /** One question to one server after the other until one of them answers it. */
+    async #ask(question, deadlineMs) {
+        const turn = await this.#slots.take(deadlineMs - this.#nowMs());
+        if (turn === 'full')
+            return noAnswer('too many DNS questions wait already');
+        if (turn === 'late')
+            return noAnswer('too many DNS questions are under way; this one had no turn');
+        try {
+            const problems = [];
+            for (let round = 0; round < this.#attempts; round += 1) {
+                for (const server of await this.#serversInOrder()) {
+                    if (this.#closed)
+                        return noAnswer('the resolver was closed');
+                    if (deadlineMs - this.#nowMs() < 1)
+                        return noAnswer([...problems, 'time is up'].join('; '));
+                    const result = await this.#askServer(server, question, deadlineMs);
+                    if ('reply' in result)
+                        return result;
+                    problems.push(`${server.text} ${result.problem}`);
+                }
+            }
+            return noAnswer(problems.join('; '));
+        }
+        finally {
+            this.#slots.release();
+        }
+    }
+    /** The servers as listed, those lately silent last. */
+    async #serversInOrder() {
+        const servers = await this.#servers();
+        const silent = (server) => (this.#silentUntilMs.get(server.text) ?? 0) > this.#nowMs();
+        return [...servers.filter((server) => !silent(server)), ...servers.filter(silent)];
+    }
+    async #askServer(server, question, deadlineMs) {
+        let reading = await this.#exchange(server, question, true, deadlineMs);
+        if (reading.kind === 'problem' && reading.dislikesEdns === true) {
+            reading = await this.#exchange(server, question, false, deadlineMs);
+        }
+        if (reading.kind === 'reply') {
+            this.#silentUntilMs.delete(server.text);
+            return { reply: reading.reply };
+        }
+        if (reading.kind !== 'problem')
+            return { problem: 'sent an answer that does not fit the question' };
+        if (reading.silent === true)
+            this.#silentUntilMs.set(server.text, this.#nowMs() + AVOID_SILENT_MS);
+        return { problem: reading.text };
+    }
+    async #exchange(server, question, edns, deadlineMs) {
+        const id = randomInt(65_536);
+        const request = () => ({
+            server,
+            query: encodeQuery(question, id, edns),
+            read: (bytes) => readMessage(bytes, question, id),
+            timeoutMs: Math.max(1, Math.min(this.#timeoutMs, deadlineMs - this.#nowMs())),
+            cancels: this.#cancels,
+        });
+        const reading = await exchangeUdp(request());
+        return reading.kind === 'truncated' && !this.#closed ? exchangeTcp(request()) : reading;
+    }
+}
+function serverSource(options, nowMs) {
+    if (options.servers === undefined)
+        return systemServers(options.resolvConf ?? '/etc/resolv.conf', nowMs);
+    const servers = options.servers.map((text) => {
+        const server = parseServer(text);
+        if (server === undefined)
+            throw new RangeError(`${text} is not the address of a DNS server`);
+        return server;
+    });
+    return async () => servers;
+}
+function noAnswer(detail) {
+    return { status: 'no-answer', detail };
+}
+function endOf(step, ttlSeconds, authenticated) {
+    if (step.end === 'nxdomain')
+        return { status: 'nxdomain', cached: false };
+    if (step.end === 'nodata')
+        return { status: 'nodata', canonicalName: step.name, cached: false };
+    const { data, name } = step;
+    return { status: 'ok', records: data, ttlSeconds, authenticated, canonicalName: name, cached: false };
+}
+function mapRecords(answer, map) {
+    return answer.status === 'ok' ? { ...answer, records: answer.records.map(map) } : answer;
+}
+function hostName(data) {
+    return String(data).toLowerCase().replace(/\.$/, '');
+}
+function mxRecord(data) {
+    const { preference, exchange } = data;
+    return { preference, exchange: hostName(exchange) };
+}
+function combine(six, four) {
+    if (six.status === 'ok' && four.status === 'ok') {
+        return {
+            status: 'ok',
+            records: [...six.records, ...four.records],
+            ttlSeconds: Math.min(six.ttlSeconds, four.ttlSeconds),
+            authenticated: six.authenticated && four.authenticated,
+            canonicalName: four.canonicalName,
+            cached: six.cached && four.cached,
+        };
+    }
+    if (six.status === 'ok')
+        return six;
+    if (four.status === 'ok')
+        return four;
+    if (four.status === 'no-answer')
+        return four;
+    if (six.status === 'no-answer')
+        return six;
+    // A server that denies the name for one type only is wrong about the denial.
+    return six.status === 'nodata' ? six : four;
+}

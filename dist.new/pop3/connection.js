@@ -1,0 +1,256 @@
+import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
+import { describeError } from '../mail/failure.js';
+import { openMaildrop } from '../mailbox/maildrop.js';
+import { OUTPUT_LIMIT_BYTES, Pop3Session } from './session.js';
+const MAX_ERRORS = 10;
+const MAX_FAILED_LOGINS = 3;
+/** How long a client may take to close its side after we closed ours. */
+const LINGER_MS = 2_000;
+/** One client's connection: carries out what its session asks for. No exception leaves it. */
+export class Pop3Connection {
+    /** Resolves when the connection is closed, its work done and its maildrop free. */
+    ended;
+    #socket;
+    #options;
+    #session;
+    #abort = new AbortController();
+    #idle;
+    #work = Promise.resolve();
+    #working = false;
+    #finishing = false;
+    #maildrop = null;
+    #reason = 'the client closed the connection';
+    #failedLogins = 0;
+    #retrieved = 0;
+    #removed = 0;
+    constructor(socket, options) {
+        this.#socket = socket;
+        this.#options = options;
+        this.#session = new Pop3Session({
+            hostname: options.hostname,
+            loginAllowed: options.loginAllowed,
+            maxErrors: MAX_ERRORS,
+            maxFailedLogins: MAX_FAILED_LOGINS,
+        });
+        this.#idle = setTimeout(() => this.abort('no progress for too long'), options.idleTimeoutMs);
+        socket.on('error', (error) => this.abort(describeError(error)));
+        this.ended = new Promise((resolve) => {
+            socket.once('close', () => {
+                this.#abort.abort();
+                clearTimeout(this.#idle);
+                void this.#work.then(() => {
+                    this.#release();
+                    resolve();
+                });
+            });
+        });
+        socket.on('data', (bytes) => this.#onData(bytes));
+        this.#start();
+    }
+    /** Closes now when it waits for a command, else after the commands at work. */
+    finish() {
+        this.#finishing = true;
+        if (!this.#working)
+            this.abort('the server stops');
+    }
+    /** Closes now. Nothing is deleted unless the removal has already begun. */
+    abort(reason) {
+        if (this.#socket.destroyed)
+            return;
+        this.#reason = reason;
+        this.#abort.abort();
+        this.#socket.destroy();
+    }
+    #onData(bytes) {
+        this.#idle.refresh();
+        this.#session.receive(bytes);
+        if (!this.#working)
+            this.#start();
+    }
+    /** Reading stops while there is work, so that what a client sends ahead waits in the network. */
+    #start() {
+        this.#working = true;
+        this.#socket.pause();
+        this.#work = this.#run()
+            .catch((error) => {
+            this.#options.log('error', 'a POP3 session failed', { error: describeError(error) });
+            this.abort('internal error');
+        })
+            .then(() => {
+            this.#working = false;
+            if (this.#finishing)
+                this.abort('the server stops');
+            else
+                this.#socket.resume();
+        });
+    }
+    async #run() {
+        while (!this.#socket.destroyed) {
+            const action = this.#session.next();
+            if (action === null)
+                break;
+            await this.#carryOut(action);
+        }
+        await this.#flush();
+    }
+    async #carryOut(action) {
+        switch (action.type) {
+            case 'flush':
+                await this.#flush();
+                await turn();
+                return;
+            case 'login':
+                await this.#flush();
+                this.#session.answerLogin(await this.#login(action.user, action.password));
+                return;
+            case 'retrieve':
+                await this.#retrieve(action.uid);
+                return;
+            case 'update':
+                await this.#update(action.uids);
+                return;
+            case 'close':
+                this.#reason = action.reason;
+                // Free before the client reads the last reply, since it may come back at once.
+                this.#release();
+                await this.#flush();
+                this.#hangUp();
+                return;
+        }
+    }
+    async #login(user, password) {
+        const result = await this.#openMaildrop(user, password);
+        const { log, address } = this.#options;
+        if (!('failure' in result)) {
+            this.#maildrop = result;
+            log('info', 'POP3 login', { user, address, messages: result.uids.length, truncated: result.truncated });
+            return result;
+        }
+        log('warn', 'POP3 login refused', { user, address, reason: result.failure });
+        if (result.failure === 'auth')
+            await this.#penalty();
+        return result;
+    }
+    async #openMaildrop(user, password) {
+        const { authenticate, locks, mailboxes, log } = this.#options;
+        let locked = null;
+        try {
+            const account = await authenticate(user, password);
+            if ('failure' in account)
+                return account;
+            if (!locks.acquire(account.accountId)) {
+                return { failure: 'in-use', text: 'another session has this mailbox open' };
+            }
+            locked = account.accountId;
+            return await openMaildrop(mailboxes, account.accountId);
+        }
+        catch (error) {
+            log('error', 'a POP3 maildrop could not be opened', { user, error: describeError(error) });
+            if (locked !== null)
+                locks.release(locked);
+            return { failure: 'sys', text: 'the mailbox cannot be opened at the moment, please try again later' };
+        }
+    }
+    /** Makes guessing slow: one, two, four times the delay. */
+    async #penalty() {
+        const waitMs = this.#options.loginDelayMs * 2 ** this.#failedLogins;
+        this.#failedLogins += 1;
+        await delay(waitMs, undefined, { signal: this.#abort.signal }).catch(() => {
+            // The connection is gone or the server stops: nobody waits for the answer.
+        });
+    }
+    async #retrieve(uid) {
+        const reader = await this.#openEntry(uid);
+        if (reader === 'sys' || reader === null) {
+            this.#session.refuseMessage(reader ?? 'gone');
+            return;
+        }
+        this.#session.beginMessage(reader.sizeBytes);
+        try {
+            await this.#sendContent(reader);
+        }
+        catch (error) {
+            // A half-sent message cannot be taken back: without its final dot the client drops it.
+            this.#options.log('error', 'a message could not be read', { uid, error: describeError(error) });
+            this.abort('the message could not be read to its end');
+            return;
+        }
+        this.#session.endMessage();
+        this.#retrieved += 1;
+    }
+    async #openEntry(uid) {
+        try {
+            return await this.#options.mailboxes.openEntry(this.#maildrop?.accountId ?? 0, uid);
+        }
+        catch (error) {
+            this.#options.log('error', 'a message could not be opened', { uid, error: describeError(error) });
+            return 'sys';
+        }
+    }
+    async #sendContent(reader) {
+        for await (const chunk of reader.chunks()) {
+            for (let at = 0; at < chunk.length; at += OUTPUT_LIMIT_BYTES) {
+                const more = this.#session.messageBytes(chunk.subarray(at, at + OUTPUT_LIMIT_BYTES));
+                if (this.#session.outputBytes >= OUTPUT_LIMIT_BYTES)
+                    await this.#flush();
+                if (!more || this.#socket.destroyed)
+                    return;
+            }
+        }
+    }
+    async #update(uids) {
+        const accountId = this.#maildrop?.accountId ?? 0;
+        try {
+            this.#removed = await this.#options.mailboxes.removeEntries(accountId, uids);
+            this.#session.answerUpdate('done');
+        }
+        catch (error) {
+            this.#options.log('error', 'deleted messages could not be removed', { error: describeError(error) });
+            this.#session.answerUpdate('sys');
+        }
+    }
+    /** Writes what waits, and waits while the client does not take it. */
+    async #flush() {
+        const output = this.#session.takeOutput();
+        if (output.length === 0 || this.#socket.destroyed)
+            return;
+        this.#idle.refresh();
+        if (this.#socket.write(output))
+            return;
+        await new Promise((resolve) => {
+            const done = () => {
+                this.#socket.off('drain', done);
+                this.#socket.off('close', done);
+                resolve();
+            };
+            this.#socket.on('drain', done);
+            this.#socket.on('close', done);
+        });
+        if (!this.#socket.destroyed)
+            this.#idle.refresh();
+    }
+    /**
+     * Closes our side and reads on for a while: closing with unread input would make the system send a reset,
+     * which can overtake the last reply.
+     */
+    #hangUp() {
+        this.#socket.end();
+        this.#socket.resume();
+        const linger = setTimeout(() => this.#socket.destroy(), LINGER_MS);
+        this.#socket.once('close', () => clearTimeout(linger));
+    }
+    /** Frees the maildrop, once. */
+    #release() {
+        const maildrop = this.#maildrop;
+        if (maildrop === null)
+            return;
+        this.#maildrop = null;
+        this.#options.locks.release(maildrop.accountId);
+        this.#options.log('info', 'POP3 session ended', {
+            address: this.#options.address,
+            reason: this.#reason,
+            retrieved: this.#retrieved,
+            removed: this.#removed,
+        });
+    }
+}

@@ -1,0 +1,62 @@
+/** The sentence for a recipient that is not finished, else null. Times are ISO 8601, UTC. */
+export function whyWaiting(recipient, context) {
+    const { address, state, attempts, nextAttemptAt } = recipient;
+    if (state === 'held') {
+        const release = 'an administrator holds it, and it is neither tried nor given up until it is released';
+        return `${address} is held: ${release}${lastWords(recipient, context)}${toldWords(recipient, context)}.`;
+    }
+    if (state === 'sending') {
+        const next = nextAttemptAt === null ? '' : `; should it be cut off, the next one is at ${iso(nextAttemptAt)}`;
+        return `${address} is being sent now: attempt ${attempts} is under way${next}.`;
+    }
+    if (state !== 'queued')
+        return null;
+    const since = `${address} waits since ${iso(context.message.receivedAt)}`;
+    const reason = reasonOf(recipient, context);
+    const because = attempts === 0 || reason === null ? '' : `: ${reason}`;
+    return `${since}${because}; ${nextWords(recipient, context)}${endWords(recipient, context)}${toldWords(recipient, context)}.`;
+}
+function reasonOf({ lastReply }, { reason }) {
+    return (reason ?? lastReply)?.replace(/[.;]+$/, '') ?? null;
+}
+function lastWords(recipient, context) {
+    const reason = reasonOf(recipient, context);
+    return recipient.attempts === 0 || reason === null ? '' : `; the last attempt came to: ${reason}`;
+}
+function nextWords({ attempts, destination, nextAttemptAt }, context) {
+    const attempt = `attempt ${attempts + 1}`;
+    const isDue = nextAttemptAt === null || nextAttemptAt <= context.now;
+    if (!isDue)
+        return `${attempt} is at ${iso(nextAttemptAt)}`;
+    if (!context.serverRunning)
+        return `${attempt} is due and waits for the server, which is not running`;
+    return `${attempt} is due now and waits for a free session${destination === null ? '' : ` to ${destination}`}`;
+}
+/** When CMail gives up. A failed attempt after the end of the lifetime is the last. */
+function endWords(recipient, { message, settings }) {
+    if (isOwnTrouble(recipient))
+        return ' and CMail does not give up, for the trouble is its own';
+    const endsAt = message.receivedAt + settings.queueLifetimeMs;
+    const told = message.sender === '' ? 'postmaster' : 'the sender';
+    if ((recipient.nextAttemptAt ?? 0) >= endsAt) {
+        return ` and is the last one: if it fails, CMail gives up and tells ${told}`;
+    }
+    return `, and CMail gives up when one fails after ${iso(endsAt)}, and then tells ${told}`;
+}
+/** Trouble of this server (4.3.x, or its store) never ends in a notice. */
+function isOwnTrouble({ lastKind, lastReply }) {
+    if (lastKind !== 'local')
+        return false;
+    const enhanced = /^4\d\d (4\.\d+\.\d+) /.exec(lastReply ?? '')?.[1];
+    return enhanced === undefined || enhanced.startsWith('4.3.');
+}
+function toldWords({ delayNoticeSent }, { message, settings }) {
+    if (delayNoticeSent)
+        return '; the sender was told of the delay';
+    if (message.sender === '' || settings.delayNoticeMs === 0)
+        return '; nobody is told of the delay';
+    return `; the sender is not told yet: a delay notice is due from ${iso(message.receivedAt + settings.delayNoticeMs)}`;
+}
+function iso(atMs) {
+    return new Date(atMs).toISOString();
+}

@@ -1,0 +1,318 @@
+/**
+ * Who is refused: the decision for one recipient, in the order BEHAVIOUR.md gives. RCPT, a queued
+ * recipient's next attempt and explain all ask here; nothing else decides.
+ */
+import { findUser } from '../directory/directory.js';
+import { parseAddress } from '../mail/address.js';
+import { describeError } from '../mail/failure.js';
+import { reply } from '../mail/reply.js';
+/** Targets of one RCPT after every alias is followed. */
+const MAX_EXPANSION = 1_000;
+const MAX_ALIAS_DEPTH = 10;
+const ACCEPTED = (address) => reply(250, '2.1.5', `<${address}> recipient ok`);
+function step(work, text) {
+    work.steps.push({ kind: 'rule', text });
+}
+function end(work, decision, rule, answer, rest = {}) {
+    return {
+        decision,
+        rule,
+        reply: answer,
+        recipients: rest.recipients ?? [],
+        target: rest.target ?? null,
+        assumedExternal: rest.assumedExternal ?? false,
+        steps: work.steps,
+    };
+}
+/** Decides one recipient. Never rejects: a directory that cannot be read is 451 4.3.0, never 550. */
+export async function decide(deps, request) {
+    const work = { ...request, deps, steps: [] };
+    try {
+        return await decideInOrder(work);
+    }
+    catch (error) {
+        step(work, `the directory of users could not be read: ${describeError(error)}`);
+        const answer = reply(451, '4.3.0', 'The directory of users cannot be read now; please try again later');
+        return end(work, 'deferred', 'directory-unavailable', answer);
+    }
+}
+async function decideInOrder(work) {
+    const { recipient, deps } = work;
+    const ownLiteral = recipient.domain.startsWith('[') && deps.isOwnLiteral(recipient.domain);
+    const hosted = recipient.domain === '' || ownLiteral ? null : await deps.directory.domain(recipient.domain);
+    const isPostmaster = recipient.localPart.toLowerCase() === 'postmaster';
+    if (isPostmaster && (recipient.domain === '' || ownLiteral || hosted !== null))
+        return decidePostmaster(work, hosted);
+    if (ownLiteral) {
+        step(work, `${recipient.domain} is an address of this server, which has only a postmaster`);
+        return refuseUnknown(work);
+    }
+    if (hosted === null)
+        return decideNotHosted(work);
+    step(work, `${hosted.name} is a hosted domain`);
+    if (hosted.forward !== null)
+        return decideForward(work, hosted, hosted.forward);
+    const found = await findUser(deps.directory, recipient.localPart, hosted);
+    return found.type === 'unknown' ? decideUnknown(work, hosted) : decideFound(work, found);
+}
+async function decidePostmaster(work, hosted) {
+    const { deps, recipient } = work;
+    const shown = recipient.text;
+    const own = hosted === null ? null : await deps.directory.entry(`postmaster@${hosted.name}`);
+    if (own?.type === 'account' && own.account.enabled) {
+        step(work, `postmaster of ${hosted?.name} is the account ${own.account.address}`);
+        return end(work, 'postmaster', 'postmaster', ACCEPTED(shown), {
+            recipients: [local(work, own.account, 'postmaster')],
+        });
+    }
+    if (own?.type === 'alias') {
+        step(work, `postmaster of ${hosted?.name} is an alias`);
+        const expansion = await expand(work, own.alias.targets, 'postmaster');
+        if (expansion.recipients.length > 0) {
+            return end(work, 'postmaster', 'postmaster', ACCEPTED(shown), { recipients: expansion.recipients });
+        }
+    }
+    const account = await deps.directory.postmaster();
+    if (account === null) {
+        step(work, 'no account exists yet, so there is no postmaster');
+        return end(work, 'deferred', 'postmaster', reply(451, '4.3.0', 'This server has no postmaster yet; please try again later'));
+    }
+    step(work, `the server's postmaster is ${account.address}`);
+    return end(work, 'postmaster', 'postmaster', ACCEPTED(shown), {
+        recipients: [local(work, account, 'postmaster')],
+    });
+}
+function decideNotHosted(work) {
+    const { recipient, client, purpose } = work;
+    step(work, `${recipient.domain} is not a hosted domain`);
+    if (client.kind === 'external' && purpose !== 'queue') {
+        step(work, 'the client is an external source, for which CMail does not relay');
+        const answer = reply(550, '5.7.1', `<${recipient.text}> relaying denied: ${recipient.domain} is not hosted here`);
+        return end(work, 'refused', 'relaying-denied', answer);
+    }
+    step(work, 'the client is a local client: to the outgoing queue');
+    return queued(work, recipient, 'not-hosted', false);
+}
+/** One recipient to the outgoing queue. */
+function queued(work, address, rule, assumedExternal) {
+    return end(work, 'external', rule, ACCEPTED(work.recipient.text), {
+        recipients: [toQueue(work, address, rule)],
+        target: { type: 'external', domain: address.domain },
+        assumedExternal,
+    });
+}
+function toQueue(work, address, rule) {
+    return {
+        address: address.text,
+        original: work.original ?? work.recipient.text,
+        rule,
+        to: { type: 'queue', destination: address.domain },
+    };
+}
+/** A local part that would ask the next server to relay (RFC 5321 §3.6.1, appendix F.2). */
+function asksToRelay(address) {
+    return /[%!@]/.test(address.localPart);
+}
+async function decideForward(work, hosted, forward) {
+    const { recipient, deps, settings, client, purpose } = work;
+    if ('address' in forward) {
+        step(work, `mail for ${hosted.name} is forwarded to ${forward.address}`);
+        return decideTargets(work, [forward.address], 'forward');
+    }
+    const target = { type: 'forward', domain: hosted.name, host: forward.host, port: forward.port };
+    step(work, `mail for ${hosted.name} is forwarded to the host ${forward.host}:${forward.port}`);
+    if (client.kind === 'external' && asksToRelay(recipient))
+        return refuseRelayForm(work);
+    if (settings.refuseUnknownUsers && purpose === 'rcpt') {
+        const known = await deps.askForwardHost(forward.host, forward.port, recipient.text);
+        if (known === 'unknown') {
+            step(work, 'the forward host says that it does not know the recipient');
+            return refuseUnknown(work);
+        }
+        const words = known === 'known' ? 'knows the recipient' : 'could not be asked, so the recipient is accepted';
+        step(work, `the forward host ${words}`);
+    }
+    return end(work, 'external', 'forward', ACCEPTED(recipient.text), {
+        recipients: [toQueue(work, recipient, 'forward')],
+        target,
+    });
+}
+function refuseRelayForm(work) {
+    step(work, 'the local part asks the next server to relay, which gains nothing here');
+    const answer = reply(550, '5.7.1', `<${work.recipient.text}> relaying denied`);
+    return end(work, 'refused', 'relaying-denied', answer);
+}
+function decideFound(work, found) {
+    if (found.type === 'account')
+        return decideAccount(work, found.account, found.rule);
+    if (found.type === 'alias') {
+        step(work, `${found.alias.address} is an alias for ${found.alias.targets.join(', ')}`);
+        return decideTargets(work, found.alias.targets, found.rule);
+    }
+    step(work, `the domain's catch-all is ${found.target}`);
+    return decideTargets(work, [found.target], 'catch-all');
+}
+function decideAccount(work, account, rule) {
+    const trouble = accountTrouble(work, account);
+    if (trouble !== null)
+        return trouble;
+    step(work, `${account.address} is an account here`);
+    return end(work, 'local', rule, ACCEPTED(work.recipient.text), {
+        recipients: [local(work, account, rule)],
+    });
+}
+function accountTrouble(work, account) {
+    const shown = work.recipient.text;
+    if (!account.enabled) {
+        step(work, `the account ${account.address} is disabled`);
+        return end(work, 'refused', 'account-disabled', reply(550, '5.2.1', `<${shown}> this mailbox is disabled`));
+    }
+    const { quotaBytes, usedBytes } = account;
+    if (quotaBytes !== null && (usedBytes >= quotaBytes || usedBytes + work.declaredSizeBytes > quotaBytes)) {
+        step(work, `the account ${account.address} is over its quota: ${usedBytes} of ${quotaBytes} bytes`);
+        const answer = reply(452, '4.2.2', `<${shown}> this mailbox is full; please try again later`);
+        return end(work, 'deferred', 'over-quota', answer);
+    }
+    return null;
+}
+function local(work, account, rule) {
+    const original = work.original ?? work.recipient.text;
+    const sender = work.sender?.text ?? '';
+    const differs = original.toLowerCase() !== account.address.toLowerCase();
+    const delivery = {
+        accountId: account.id,
+        header: `Return-Path: <${sender}>\r\n${differs ? `X-Original-To: ${original}\r\n` : ''}`,
+    };
+    return { address: account.address, original, rule, to: { type: 'local', delivery } };
+}
+/** Alias, catch-all and address forwards: every target followed to mailboxes and outward addresses. */
+async function decideTargets(work, targets, rule) {
+    const expansion = await expand(work, targets, rule);
+    if (expansion.trouble !== null &&
+        (expansion.recipients.length === 0 || expansion.trouble.decision === 'deferred')) {
+        return expansion.trouble;
+    }
+    if (expansion.recipients.length === 0)
+        return refuseUnknown(work);
+    const anyLocal = expansion.recipients.some((recipient) => recipient.to.type === 'local');
+    return end(work, anyLocal ? 'local' : 'external', rule, ACCEPTED(work.recipient.text), {
+        recipients: expansion.recipients,
+    });
+}
+async function expand(work, targets, rule) {
+    const expansion = { recipients: [], trouble: null };
+    const seen = new Set([work.recipient.text.toLowerCase()]);
+    let level = targets;
+    for (let depth = 0; level.length > 0 && depth < MAX_ALIAS_DEPTH; depth += 1) {
+        const next = [];
+        for (const text of level) {
+            const key = text.toLowerCase();
+            if (seen.has(key))
+                continue;
+            seen.add(key);
+            if (seen.size > MAX_EXPANSION)
+                return tooLarge(work, expansion);
+            next.push(...(await expandOne(work, text, rule, expansion)));
+        }
+        level = next;
+    }
+    return level.length > 0 ? tooLarge(work, expansion) : expansion;
+}
+function tooLarge(work, expansion) {
+    step(work, `the alias leads to more than ${MAX_EXPANSION} addresses or is more than ${MAX_ALIAS_DEPTH} deep`);
+    expansion.recipients.length = 0;
+    const answer = reply(550, '5.2.4', `<${work.recipient.text}> this list expands to too many addresses or levels`);
+    expansion.trouble = end(work, 'refused', 'alias-too-large', answer);
+    return expansion;
+}
+/** Follows one target; what it leads to further is returned, what it is in the end goes into the expansion. */
+async function expandOne(work, text, rule, expansion) {
+    const parsed = parseAddress(text);
+    if (!parsed.ok) {
+        step(work, `the target ${text} is not a valid address and is left out`);
+        return [];
+    }
+    const address = parsed.value;
+    const domain = await work.deps.directory.domain(address.domain);
+    if (domain === null || (domain.forward !== null && 'host' in domain.forward)) {
+        step(work, `${address.text} goes to the outgoing queue`);
+        expansion.recipients.push(toQueue(work, address, rule));
+        return [];
+    }
+    if (domain.forward !== null)
+        return [domain.forward.address];
+    const found = await findUser(work.deps.directory, address.localPart, domain);
+    if (found.type === 'alias')
+        return found.alias.targets;
+    if (found.type === 'catch-all')
+        return [found.target];
+    const account = found.type === 'account' ? found.account : await postmasterFor(work, address);
+    if (account === null)
+        return [];
+    const trouble = accountTrouble(work, account);
+    if (trouble !== null) {
+        if (expansion.trouble?.decision !== 'deferred')
+            expansion.trouble = trouble;
+        return [];
+    }
+    step(work, `${address.text} is delivered to the account ${account.address}`);
+    if (!expansion.recipients.some((other) => other.to.type === 'local' && other.to.delivery.accountId === account.id)) {
+        expansion.recipients.push(local(work, account, rule));
+    }
+    return [];
+}
+/** A target that does not exist in a hosted domain is a mistake of ours: its mail is kept by postmaster. */
+async function postmasterFor(work, address) {
+    const own = await work.deps.directory.entry(`postmaster@${address.domain}`);
+    step(work, `the target ${address.text} does not exist: its mail goes to postmaster`);
+    return own?.type === 'account' ? own.account : work.deps.directory.postmaster();
+}
+/** The three rows of the table for a user that is unknown. */
+async function decideUnknown(work, hosted) {
+    const { settings, recipient, client } = work;
+    step(work, `${recipient.text} is unknown: no account, alias, subaddress or catch-all`);
+    if (!settings.refuseUnknownUsers) {
+        step(work, 'unknown users are not refused: to the postmaster of the domain');
+        const decision = await decidePostmaster(work, hosted);
+        const rule = 'unknown-to-postmaster';
+        const recipients = decision.recipients.map((one) => ({ ...one, rule }));
+        return { ...decision, rule, recipients };
+    }
+    if (settings.assumeExternal) {
+        if (client.kind === 'external' && asksToRelay(recipient))
+            return refuseRelayForm(work);
+        step(work, 'an unknown user is assumed to be external: to the outgoing queue');
+        return queued(work, recipient, 'assumed-external', true);
+    }
+    if (work.purpose !== 'queue' && noticeIsDue(work) && (await senderMayBeTold(work))) {
+        step(work, 'the message is accepted and CMail itself returns a failure notice');
+        return end(work, 'notice', 'unknown-notice', ACCEPTED(recipient.text), {
+            recipients: [toQueue(work, recipient, 'unknown-notice')],
+        });
+    }
+    return refuseUnknown(work);
+}
+function noticeIsDue(work) {
+    return work.settings.unknownUserNotice === 'notice' && work.client.kind === 'external';
+}
+/** Whether a failure notice may go to this sender; settled at RCPT, so that nothing is accepted and then dropped. */
+async function senderMayBeTold(work) {
+    const { sender, deps, client, settings, purpose } = work;
+    if (sender === null) {
+        step(work, 'the sender is the null reverse-path, which gets no notice');
+        return false;
+    }
+    if ((await deps.directory.domain(sender.domain)) !== null) {
+        step(work, 'the sender claims a hosted domain, which gets no notice');
+        return false;
+    }
+    const rate = settings.unknownUserNoticeRate;
+    if (deps.noticeRate.allows(client.address ?? '', sender.text, rate, purpose === 'rcpt'))
+        return true;
+    step(work, 'the rate of such notices is used up for this network or sender');
+    return false;
+}
+function refuseUnknown(work) {
+    const text = `<${work.recipient.text}> no such user here; the message was not delivered to this address`;
+    return end(work, 'refused', 'unknown-user', reply(550, '5.1.1', text));
+}

@@ -1,0 +1,38 @@
+/** A queued recipient decided again by today's directory and settings, for the sender. */
+import { parseAddress } from '../mail/address.js';
+import { failure } from '../mail/failure.js';
+import { decide } from './decision.js';
+/** Rule of a recipient whose message came back with our token; it ends in a notice. */
+export const LOOP_RULE = 'loop';
+export function createRedecide(deps, settings) {
+    return async (recipient, source, sender) => {
+        const address = parseAddress(recipient.address);
+        if (!address.ok)
+            return { type: 'failed', failure: address.failure };
+        const from = sender === '' ? null : parseAddress(sender);
+        const decision = await decide(deps, {
+            recipient: address.value,
+            original: recipient.original,
+            client: { kind: source.kind, address: source.address, user: source.user },
+            sender: from?.ok ? from.value : null,
+            declaredSizeBytes: 0,
+            settings: settings(),
+            purpose: 'queue',
+        });
+        if (recipient.rule === LOOP_RULE && decision.assumedExternal) {
+            const text = `<${recipient.address}> the message came back to this server: a mail loop`;
+            return { type: 'failed', failure: failure(554, '5.4.6', text) };
+        }
+        return outcome(decision);
+    };
+}
+function outcome(decision) {
+    const { reply, target } = decision;
+    if (reply.code >= 400) {
+        const failed = failure(reply.code, reply.enhanced ?? '5.0.0', reply.lines.join(' '));
+        return { type: failed.temporary ? 'deferred' : 'failed', failure: failed };
+    }
+    if (target !== null)
+        return { type: 'send', target, assumedExternal: decision.assumedExternal };
+    return { type: 'expanded', into: decision.recipients };
+}

@@ -1,0 +1,124 @@
+import { formatMessageId } from '../mail/message-id.js';
+import { reply } from '../mail/reply.js';
+import { StorageError, } from '../storage/contract.js';
+import { LOOP_RULE } from './redecide.js';
+import { HeaderScan, hopCount } from './trace.js';
+const STORE_TROUBLE = reply(452, '4.3.1', 'The message cannot be stored now; please try again later');
+export class Transaction {
+    sender;
+    parameters;
+    #storage;
+    #trace;
+    #scan = new HeaderScan();
+    #accepted = [];
+    #body = null;
+    constructor(storage, trace, sender, parameters) {
+        this.#storage = storage;
+        this.#trace = trace;
+        this.sender = sender;
+        this.parameters = parameters;
+    }
+    add(decision) {
+        this.#accepted.push({ recipients: decision.recipients, assumedExternal: decision.assumedExternal });
+    }
+    openBody() {
+        this.#body ??= this.#storage.openWriter();
+    }
+    /** Hands bytes on; false when the store takes none now (then await `storage.drained()`). */
+    append(bytes) {
+        if (this.#body === null)
+            throw new Error('message bytes before the body was opened');
+        if (!this.#body.append(bytes))
+            return false;
+        this.#scan.push(bytes);
+        return true;
+    }
+    abort() {
+        this.#body?.abort();
+        this.#body = null;
+    }
+    /** The verdict at the end of the data, and when it is yes the message on stable storage. */
+    async finish(facts, settings, eightBit) {
+        const body = this.#body;
+        if (body === null)
+            throw new Error('the end of a message before its body was opened');
+        this.#body = null;
+        const header = this.#scan.text();
+        const refusal = this.#refusal(header, settings);
+        if (refusal !== null) {
+            body.abort();
+            return refusal;
+        }
+        return this.#accept(body, facts, this.#recipients(header), eightBit);
+    }
+    #refusal(header, settings) {
+        const hops = hopCount(header);
+        if (hops > settings.hopLimit) {
+            return reply(554, '5.4.6', `Too many hops: ${hops} Received lines, at most ${settings.hopLimit} are taken (a mail loop?)`);
+        }
+        if (this.#accepted.every((one) => one.assumedExternal) && this.#trace.isOurs(header)) {
+            return reply(554, '5.4.6', 'This message was sent out by this server and came back: a mail loop');
+        }
+        return null;
+    }
+    /** Each mailbox and each outward address once; what came back in a loop is marked for its notice. */
+    #recipients(header) {
+        const looped = this.#accepted.some((one) => one.assumedExternal) && this.#trace.isOurs(header);
+        const unique = new Map();
+        for (const one of this.#accepted) {
+            for (const recipient of one.recipients) {
+                const { to } = recipient;
+                const key = to.type === 'local' ? `account ${to.delivery.accountId}` : `address ${recipient.address}`;
+                if (unique.has(key))
+                    continue;
+                unique.set(key, looped && one.assumedExternal ? { ...recipient, rule: LOOP_RULE } : recipient);
+            }
+        }
+        return [...unique.values()];
+    }
+    async #accept(body, facts, recipients, eightBit) {
+        const receivedAt = Date.now();
+        const protocol = this.parameters.smtputf8 ? 'UTF8SMTP' : facts.extended ? 'ESMTP' : 'SMTP';
+        const { client, helo, hostname } = facts;
+        const address = client.address ?? '';
+        const source = {
+            kind: client.kind,
+            address: client.address,
+            helo,
+            user: client.user,
+            protocol,
+        };
+        let id;
+        try {
+            id = this.#storage.nextMessageId();
+        }
+        catch (error) {
+            body.abort();
+            if (error instanceof StorageError)
+                return STORE_TROUBLE;
+            throw error;
+        }
+        try {
+            await this.#storage.accept({
+                id,
+                body,
+                sender: this.sender?.text ?? '',
+                source,
+                smtputf8: this.parameters.smtputf8,
+                eightBit,
+                header: this.#trace.receivedField({ id, hostname, helo, address, protocol, receivedAt }),
+                receivedAt,
+                recipients,
+            });
+        }
+        catch (error) {
+            if (error instanceof StorageError && error.kind === 'conflict') {
+                return reply(451, '4.3.0', 'A mailbox changed while the message came; please try again');
+            }
+            if (error instanceof StorageError)
+                return STORE_TROUBLE;
+            throw error;
+        }
+        return reply(250, '2.0.0', `Ok: queued as ${formatMessageId(id)}`);
+    }
+}

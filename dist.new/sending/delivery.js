@@ -1,0 +1,306 @@
+/**
+ * One attempt for the recipients of one message that share a target: find the servers, connect, talk, and
+ * judge what came of it. The route is worked out here, at this moment, by the settings in force.
+ */
+import { describeError } from '../mail/failure.js';
+import { replyText } from '../mail/reply.js';
+import { unsendable, } from '../smtp/sender-session.js';
+import { endpointsOf } from './connect.js';
+import { attemptEvent, fallbackEvent } from './events.js';
+import { emptyTally, isCredentialRefusal, isPolicyRefusal, isTooManyRecipients, judgeProblem, judgeRefusal, judgeRoute, judgeRouteFailure, } from './judge.js';
+import { makeTrial, openConnection } from './open.js';
+/** Recipients of one transaction; every server takes that many (RFC 5321 §4.5.3.1.8). */
+const MAX_RECIPIENTS = 100;
+/** Kinds of route failure that ask for a lookup past the cache at the next attempt. */
+const CONFIRMED_KINDS = new Set(['nxdomain', 'no-address']);
+export class Delivery {
+    /** By recipient index; a recipient without one was not decided. */
+    results = new Map();
+    events = [];
+    via = null;
+    /** How the servers behaved as a whole, for the number of sessions. */
+    health = null;
+    #context;
+    #work;
+    #putOff = new Map();
+    #trials = [];
+    #body = null;
+    constructor(context, work) {
+        this.#context = context;
+        this.#work = work;
+    }
+    async run() {
+        const { deps } = this.#context;
+        const { target, assumedExternal, recipients } = this.#work;
+        const fresh = recipients.some(({ lastKind }) => lastKind !== null && CONFIRMED_KINDS.has(lastKind));
+        const route = await deps.routes.plan(target, { settings: deps.settings(), fresh, assumedExternal });
+        await this.#follow(route, null);
+    }
+    async #follow(route, why) {
+        const startedAt = Date.now();
+        this.via = route.via;
+        this.#trials = [];
+        if (route.fallback !== null)
+            this.events.push(fallbackEvent(this.#pending(), route, why));
+        if (route.failure !== null) {
+            this.events.push(attemptEvent(this.#pending(), route, this.#trials, startedAt));
+            for (const recipient of this.#pending()) {
+                this.results.set(recipient.index, judgeRouteFailure(route.failure, recipient.lastKind));
+            }
+            return;
+        }
+        const tally = await this.#tryServers(route);
+        const cut = this.#context.signal.aborted || !this.#work.stillOurs();
+        const { fallback, otherwise } = judgeRoute(route.via, tally);
+        const failure = cut || this.#pending().length === 0 ? null : `${otherwise.trouble.kind}: ${otherwise.trouble.text}`;
+        this.events.push(attemptEvent(this.#work.recipients, route, this.#trials, startedAt, failure));
+        if (this.#pending().length === 0)
+            return;
+        if (cut) {
+            this.#decideRest({ type: 'returned' });
+            return;
+        }
+        if (fallback !== null) {
+            const { deps } = this.#context;
+            const next = await deps.routes.fallback(fallback, deps.settings());
+            if (next !== null)
+                return this.#follow(next, `${fallback}: ${otherwise.trouble.text}`);
+        }
+        this.#decideRest(otherwise);
+    }
+    /** Every server of a route in turn, until nobody is left to deliver to. */
+    async #tryServers(route) {
+        const tally = emptyTally();
+        const endpoints = endpointsOf(route);
+        if (endpoints.length === 0)
+            tally.unreachable = 'no address that may be dialled';
+        const pooled = this.#context.pool.take(endpoints);
+        const order = pooled === null ? endpoints : [pooled.endpoint, ...endpoints.filter((e) => e !== pooled.endpoint)];
+        const finishedHosts = new Set();
+        let selfPreference = Number.POSITIVE_INFINITY;
+        for (const endpoint of order) {
+            const connection = endpoint === pooled?.endpoint ? pooled.connection : null;
+            if (this.#pending().length === 0 || this.#context.signal.aborted || !this.#work.stillOurs()) {
+                if (connection !== null)
+                    this.#context.pool.give(endpoint, connection);
+                break;
+            }
+            // RFC 5321 §5.1: ourselves and every server no better are no servers for this mail.
+            if (finishedHosts.has(endpoint.host) || (endpoint.preference ?? -1) >= selfPreference)
+                continue;
+            const outcome = await this.#tryEndpoint(endpoint, connection, tally);
+            if (outcome !== 'unreachable')
+                finishedHosts.add(endpoint.host);
+            if (outcome === 'self')
+                selfPreference = endpoint.preference ?? selfPreference;
+            if (outcome === 'stop')
+                break;
+        }
+        return tally;
+    }
+    async #tryEndpoint(endpoint, pooled, tally) {
+        if (pooled !== null) {
+            const problem = await this.#talk(endpoint, pooled, tally);
+            // A server may close a connection that waited; that says nothing of this message.
+            if (problem === null || problem.phase !== 'mail')
+                return this.#account(endpoint, problem, tally);
+        }
+        const known = this.#context.dead.reason(endpoint, this.#work.takenAt);
+        if (known !== null) {
+            this.#trials.push(makeTrial(endpoint, 'connect', null, `not dialled again: ${known}`, performance.now()));
+            tally.unreachable = `${endpoint.host} [${endpoint.address}]: ${known}`;
+            return 'unreachable';
+        }
+        this.#context.makeRoom();
+        const { deps, signal } = this.#context;
+        const { hostname, settings } = deps;
+        const opened = await openConnection({ endpoint, hostname, settings, signal });
+        this.#trials.push(...opened.trials);
+        if (!opened.ok)
+            return this.#account(endpoint, opened.problem, tally);
+        this.#context.dead.remove(endpoint);
+        return this.#account(endpoint, await this.#talk(endpoint, opened.connection, tally), tally);
+    }
+    /** Enters the end of a connection in the tally. */
+    #account(endpoint, problem, tally) {
+        if (this.#context.signal.aborted)
+            return 'stop';
+        if (problem === null)
+            return tally.held === null ? 'talked' : 'stop';
+        const judged = judgeProblem(problem, endpoint.host);
+        if (judged.type === 'self') {
+            tally.self = true;
+            return 'self';
+        }
+        if (judged.type === 'unreachable') {
+            const reason = problem.reply === null ? problem.text : replyText(problem.reply);
+            tally.unreachable = `${endpoint.host} [${endpoint.address}]: ${reason}`;
+            this.health ??= 'bad';
+            this.#context.dead.add(endpoint, reason);
+            return 'unreachable';
+        }
+        if (judged.type === 'spoke') {
+            tally.spoke = judged.trouble;
+            this.health ??= 'bad';
+            return 'talked';
+        }
+        tally.held = judged.trouble;
+        if (judged.trouble.kind === 'credentials')
+            this.#alarm(endpoint, judged.trouble);
+        return 'stop';
+    }
+    /** Transactions for all recipients this server has not been asked about yet; null unless it was lost. */
+    async #talk(endpoint, connection, tally) {
+        const { signal, pool } = this.#context;
+        const onStop = () => connection.destroy('The server is stopping');
+        signal.addEventListener('abort', onStop);
+        const asked = new Set();
+        try {
+            for (;;) {
+                const batch = this.#sendable(connection, asked).slice(0, MAX_RECIPIENTS);
+                if (batch.length === 0)
+                    break;
+                const body = await this.#openBody();
+                if (body === null)
+                    break;
+                if (!this.#work.stillOurs())
+                    break;
+                const problem = await this.#transact(endpoint, connection, batch, body, asked, tally);
+                if (problem !== null)
+                    return problem;
+            }
+        }
+        catch (error) {
+            // A crash leaves the session in the middle of something; nobody else may go on with it.
+            connection.destroy('The attempt crashed');
+            throw error;
+        }
+        finally {
+            signal.removeEventListener('abort', onStop);
+        }
+        pool.give(endpoint, connection);
+        return null;
+    }
+    async #transact(endpoint, connection, batch, body, asked, tally) {
+        const startedAt = performance.now();
+        const transaction = this.#transaction(batch, body);
+        const { results, problem, unreadable } = await connection.transact(transaction, () => this.#bytes(body));
+        const delivered = problem === null && results.some((result) => result?.accepted === true);
+        for (const [position, recipient] of batch.entries()) {
+            const result = results[position] ?? null;
+            if (result === null)
+                continue;
+            // Asked again at once in a transaction of its own, which is sure to end: this one got somebody through.
+            if (isTooManyRecipients(result, delivered))
+                continue;
+            asked.add(recipient.index);
+            this.#enter(endpoint, connection, recipient, result, tally);
+        }
+        const last = results.findLast((result) => result !== null) ?? null;
+        const stage = problem?.phase ?? last?.stage ?? 'mail';
+        const words = problem?.reply ?? (problem === null ? last?.reply : null) ?? null;
+        const reply = words === null ? (problem?.text ?? '') : replyText(words);
+        const trial = makeTrial(endpoint, stage, connection.tls, reply, startedAt);
+        this.#trials.push(problem?.phase === 'data-end' ? { ...trial, possiblyDuplicate: true } : trial);
+        if (unreadable !== null)
+            this.#decideRest(ownTrouble(`The stored message could not be read: ${unreadable}`));
+        if (delivered) {
+            this.health = 'good';
+            if (endpoint.via === 'smtp-host')
+                this.#context.watch.succeeded(watchKey(endpoint));
+        }
+        return problem;
+    }
+    /** Enters what a server answered for one recipient. */
+    #enter(endpoint, connection, recipient, result, tally) {
+        const { host, address, via } = endpoint;
+        const reply = replyText(result.reply);
+        if (result.accepted) {
+            this.results.set(recipient.index, { type: 'delivered', host, address, tls: connection.tls, reply });
+            return;
+        }
+        const verdict = judgeRefusal(result, host);
+        if (via === 'smtp-host' && isCredentialRefusal(result.reply)) {
+            tally.held = { ...verdict.trouble, kind: 'credentials' };
+            this.#putOff.set(recipient.index, tally.held);
+            this.#alarm(endpoint, tally.held);
+        }
+        else if (via === 'smtp-host' && isPolicyRefusal(result) && this.#isHeldForPolicy(endpoint, reply)) {
+            tally.held = { ...verdict.trouble, kind: 'credentials' };
+            this.#putOff.set(recipient.index, tally.held);
+        }
+        else if (verdict.type === 'deferred') {
+            tally.spoke = verdict.trouble;
+            this.#putOff.set(recipient.index, verdict.trouble);
+        }
+        else {
+            this.results.set(recipient.index, verdict);
+        }
+    }
+    #alarm(endpoint, trouble) {
+        this.#context.watch.credentialsRefused(watchKey(endpoint), trouble.text);
+    }
+    #isHeldForPolicy(endpoint, reply) {
+        return this.#context.watch.policyRefused(watchKey(endpoint), this.#work.message.id, reply);
+    }
+    /** Pending recipients this server can be asked about; the others fail here. */
+    #sendable(connection, asked) {
+        const body = { sizeBytes: this.#work.message.sizeBytes };
+        return this.#pending().filter((recipient) => {
+            if (asked.has(recipient.index))
+                return false;
+            const why = unsendable(this.#transaction([recipient], body), connection.session.extensions);
+            if (why === null)
+                return true;
+            const { code, enhanced, text } = why;
+            const reply = `${code} ${enhanced} ${text}`;
+            const trouble = { kind: 'refused', status: enhanced, text, host: null, reply };
+            this.results.set(recipient.index, { type: 'failed', trouble });
+            return false;
+        });
+    }
+    #transaction(recipients, body) {
+        const { sender, header, eightBit, smtputf8 } = this.#work.message;
+        return {
+            sender,
+            recipients: recipients.map(({ address }) => address),
+            sizeBytes: Buffer.byteLength(header) + body.sizeBytes,
+            eightBit,
+            smtputf8,
+        };
+    }
+    async *#bytes(body) {
+        const { header } = this.#work.message;
+        if (header !== '')
+            yield Buffer.from(header, 'utf8');
+        yield* body.chunks();
+    }
+    async #openBody() {
+        let why = 'it is gone';
+        try {
+            this.#body ??= await this.#context.deps.store.openBody(this.#work.message.id);
+        }
+        catch (error) {
+            why = describeError(error);
+        }
+        if (this.#body === null)
+            this.#decideRest(ownTrouble(`The stored message could not be opened: ${why}`));
+        return this.#body;
+    }
+    #pending() {
+        return this.#work.recipients.filter(({ index }) => !this.results.has(index));
+    }
+    #decideRest(result) {
+        for (const { index } of this.#pending()) {
+            const trouble = result.type === 'deferred' ? this.#putOff.get(index) : undefined;
+            this.results.set(index, trouble === undefined ? result : { type: 'deferred', trouble });
+        }
+    }
+}
+/** Trouble with our own store, which defers mail and never returns it. */
+export function ownTrouble(text) {
+    return { type: 'own', trouble: { kind: 'local', status: '4.3.0', text, host: null, reply: null } };
+}
+function watchKey(endpoint) {
+    return `${endpoint.host}:${endpoint.port}`;
+}

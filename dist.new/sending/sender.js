@@ -1,0 +1,307 @@
+/**
+ * The scheduler of outgoing mail. Work is picked by destination before a session is taken, so that a slow
+ * server holds up nobody else's mail; due work is read in pages, so that memory does not grow with the queue.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describeError } from '../mail/failure.js';
+import { processClaim } from './claim.js';
+import { ConnectionPool } from './connection-pool.js';
+import { DeadAddresses } from './dead-addresses.js';
+import { Lanes } from './lanes.js';
+import { Leases } from './leases.js';
+import { settleClaim } from './settle.js';
+import { SmtpHostWatch } from './smtp-host-watch.js';
+import { Unrecorded } from './unrecorded.js';
+const DEFAULTS = { leaseMs: 120_000, renewMs: 40_000, pollMs: 1_000, maxSessions: 100 };
+/** Destinations read at once. */
+const PAGE = 200;
+/** Messages claimed at once for each session a destination may have, so that connections are shared. */
+const CLAIMS_PER_SESSION = 2;
+/** Claimed at once when it fails, as one attempt then speaks for all. */
+const CLAIMS_WHEN_FAILING = 50;
+/** Messages after which a session makes room for other destinations. */
+const TURN = 20;
+/** A destination in which nothing could be claimed after all is left alone for a moment. */
+const REST_MS = 100;
+/** Wait for sessions that were told to end. */
+const LAST_GRACE_MS = 2_000;
+/** With MX resolution off all mail has the same next hop, whatever its destination. */
+const SMTP_HOST_LANE = '(SMTP host)';
+export class Sender {
+    #deps;
+    #options;
+    #lanes = new Lanes();
+    #leases;
+    #pool = new ConnectionPool();
+    #watch = new SmtpHostWatch();
+    #unrecorded = new Unrecorded();
+    #work = new Map();
+    #workers = new Set();
+    #abortSessions = new AbortController();
+    #abortSettling = new AbortController();
+    #context;
+    /** Until when destinations are left alone, ms; emptied with each look. */
+    #resting = new Map();
+    /** When leases that ran out are looked for next, ms. */
+    #releaseAt = 0;
+    #timer;
+    #state = 'new';
+    #looking = null;
+    #lookAgain = false;
+    /** The destination looked at last: the next look goes on behind it, so that each has its turn. */
+    #cursor = '';
+    constructor(deps, options = {}) {
+        this.#deps = deps;
+        this.#options = { ...DEFAULTS, ...options };
+        this.#leases = new Leases(deps.store, deps.log, this.#options);
+        this.#context = {
+            deps,
+            pool: this.#pool,
+            watch: this.#watch,
+            dead: new DeadAddresses(),
+            signal: this.#abortSessions.signal,
+            makeRoom: () => {
+                if (this.#workers.size + this.#pool.size > this.#options.maxSessions)
+                    this.#pool.dropOldest();
+            },
+        };
+    }
+    start() {
+        if (this.#state !== 'new')
+            return;
+        this.#state = 'running';
+        this.wake();
+    }
+    /** There may be new work: looks at once. */
+    wake() {
+        if (this.#state !== 'running')
+            return;
+        if (this.#looking !== null) {
+            this.#lookAgain = true;
+            return;
+        }
+        clearTimeout(this.#timer);
+        this.#looking = this.#look().finally(() => {
+            this.#looking = null;
+            if (this.#lookAgain)
+                this.wake();
+        });
+    }
+    /** Takes no more work, lets sessions finish for `graceMs`, then ends them. What is unfinished is due again. */
+    async stop(graceMs) {
+        if (this.#state === 'stopping')
+            return;
+        this.#state = 'stopping';
+        clearTimeout(this.#timer);
+        await this.#looking;
+        const returning = [...this.#work.values()].flatMap(({ batch }) => batch.splice(0));
+        const returned = Promise.all(returning.map((job) => this.#giveBack(job)));
+        const finished = Promise.all([returned, ...this.#workers]);
+        await Promise.race([finished, sleep(graceMs, undefined, { ref: false })]);
+        this.#abortSessions.abort();
+        await Promise.race([finished, sleep(LAST_GRACE_MS, undefined, { ref: false })]);
+        this.#abortSettling.abort();
+        await finished;
+        this.#pool.close();
+        this.#leases.close();
+    }
+    /** What is wrong with the SMTP host in use, in sentences; empty when well. */
+    alarms() {
+        const host = this.#deps.settings().smtpHost;
+        return host === null ? [] : this.#watch.alarms(`${host.name}:${host.port}`);
+    }
+    /** Somebody has seen to the SMTP host: forget the alarm and the refusals counted. */
+    releaseAlarm() {
+        this.#watch.release();
+        this.wake();
+    }
+    /** Destinations with sessions now, or whose last attempt failed as a whole. */
+    destinations() {
+        return this.#lanes
+            .all()
+            .filter(({ sessions, failingSince }) => sessions > 0 || failingSince !== null)
+            .map(({ name, sessions, limit, failingSince }) => ({
+            destination: name,
+            sessions,
+            limit,
+            failingSince: failingSince === null ? null : new Date(failingSince).toISOString(),
+        }));
+    }
+    /** Starts sessions for due destinations, then sets the time of the next look. */
+    async #look() {
+        this.#lookAgain = false;
+        for (const [destination, until] of this.#resting) {
+            if (until <= Date.now())
+                this.#resting.delete(destination);
+        }
+        let waitMs = this.#options.pollMs;
+        try {
+            await this.#releaseExpired();
+            await this.#startDue();
+            const dueAt = await this.#deps.store.nextDueAt();
+            const now = Date.now();
+            // What is due already has its sessions, or waits for one to end, which wakes us.
+            if (dueAt !== null && dueAt > now)
+                waitMs = Math.min(waitMs, dueAt - now);
+        }
+        catch (error) {
+            this.#deps.log('error', 'the queue cannot be read', { error: describeError(error) });
+        }
+        if (this.#state === 'running')
+            this.#timer = setTimeout(() => this.wake(), waitMs);
+    }
+    /** What a session that died has left claimed becomes due again. */
+    async #releaseExpired() {
+        if (Date.now() < this.#releaseAt)
+            return;
+        this.#releaseAt = Date.now() + this.#options.renewMs;
+        const released = await this.#deps.store.releaseExpired();
+        if (released > 0)
+            this.#deps.log('warn', 'claims had run out and are due again', { recipients: released });
+    }
+    async #startDue() {
+        const startedBehind = this.#cursor;
+        let wrapped = false;
+        while (this.#state === 'running' && this.#hasFreeSession()) {
+            const request = { now: Date.now(), after: this.#cursor, limit: PAGE };
+            const page = await this.#deps.store.dueDestinations(request);
+            for (const { destination } of page) {
+                if (!this.#hasFreeSession())
+                    return;
+                if (wrapped && destination > startedBehind)
+                    return;
+                this.#cursor = destination;
+                this.#consider(destination);
+            }
+            if (page.length === PAGE)
+                continue;
+            this.#cursor = '';
+            if (wrapped || startedBehind === '')
+                return;
+            wrapped = true;
+        }
+    }
+    #hasFreeSession() {
+        return this.#state === 'running' && this.#workers.size < this.#options.maxSessions;
+    }
+    /** A due destination gets one session to begin with; its claims show whether it needs more. */
+    #consider(destination) {
+        if (this.#resting.has(destination))
+            return;
+        const work = this.#work.get(destination);
+        if (work !== undefined && (work.batch.length > 0 || work.refill !== null))
+            return;
+        this.#startWorker(work ?? { destination, batch: [], workers: 0, refill: null });
+    }
+    #startWorker(work) {
+        const lane = this.#lane(work.destination);
+        if (!this.#hasFreeSession() || lane.sessions >= lane.limit)
+            return;
+        this.#work.set(work.destination, work);
+        work.workers += 1;
+        lane.sessions += 1;
+        const worker = this.#runWorker(work, lane).finally(() => {
+            work.workers -= 1;
+            lane.sessions -= 1;
+            if (work.workers === 0)
+                this.#work.delete(work.destination);
+            this.#workers.delete(worker);
+            this.wake();
+        });
+        this.#workers.add(worker);
+    }
+    #lane(destination) {
+        return this.#lanes.lane(this.#deps.settings().useMxResolution ? destination : SMTP_HOST_LANE);
+    }
+    async #runWorker(work, lane) {
+        for (let done = 0;; done += 1) {
+            // The last session of a destination never leaves claims behind.
+            const mayEnd = work.batch.length === 0 || work.workers > 1;
+            if (mayEnd && (lane.sessions > lane.limit || done >= TURN))
+                return;
+            const job = await this.#nextJob(work, lane);
+            if (job === null) {
+                if (done === 0)
+                    this.#rest(work.destination, REST_MS);
+                return;
+            }
+            await this.#do(job, lane);
+        }
+    }
+    async #nextJob(work, lane) {
+        for (;;) {
+            const job = work.batch.shift();
+            if (job !== undefined)
+                return job;
+            if (this.#state !== 'running')
+                return null;
+            work.refill ??= this.#refill(work, lane).finally(() => {
+                work.refill = null;
+            });
+            if (!(await work.refill))
+                return null;
+        }
+    }
+    /** Claims the next few messages of a destination; false when there are none. */
+    async #refill(work, lane) {
+        const { store, settings, log } = this.#deps;
+        const { leaseMs } = this.#options;
+        const limit = lane.failingSince === null ? CLAIMS_PER_SESSION * lane.limit : CLAIMS_WHEN_FAILING;
+        const { retryScheduleMs } = settings();
+        const takenAt = Date.now();
+        const begunAt = performance.now();
+        const { destination } = work;
+        try {
+            const claims = await store.claimDue({ destination, limit, leaseMs, retryScheduleMs });
+            for (const claim of claims)
+                this.#leases.add(claim, takenAt);
+            const jobs = claims.map((claim) => ({ claim, takenAt: begunAt }));
+            if (this.#state !== 'running') {
+                await Promise.all(jobs.map((job) => this.#giveBack(job)));
+                return false;
+            }
+            work.batch.push(...jobs);
+            for (let more = 1; more * CLAIMS_PER_SESSION < jobs.length; more += 1)
+                this.#startWorker(work);
+            return jobs.length > 0;
+        }
+        catch (error) {
+            log('error', 'due mail cannot be claimed', { destination, error: describeError(error) });
+            this.#rest(destination, this.#options.pollMs);
+            return false;
+        }
+    }
+    #rest(destination, forMs) {
+        const until = Date.now() + forMs;
+        this.#resting.set(destination, Math.max(until, this.#resting.get(destination) ?? 0));
+    }
+    async #do({ claim, takenAt }, lane) {
+        try {
+            const known = this.#unrecorded.settlement(claim);
+            const { settle, health } = known === null
+                ? await processClaim(this.#context, claim, takenAt, () => this.#leases.holds(claim))
+                : { settle: known, health: null };
+            this.#lanes.feedback(lane, health);
+            this.#unrecorded.note(claim, settle);
+            const { store, log } = this.#deps;
+            if (await settleClaim(store, settle, log, this.#abortSettling.signal))
+                this.#unrecorded.forget(claim);
+        }
+        catch (error) {
+            // The lease runs out and the message is tried again: nothing is lost by going on.
+            const fields = { message: claim.message.id, error: describeError(error) };
+            this.#deps.log('error', 'a claim could not be worked on', fields);
+        }
+        finally {
+            this.#leases.drop(claim);
+        }
+    }
+    /** Puts back what was claimed and not begun. */
+    async #giveBack({ claim }) {
+        const nothing = { result: { type: 'returned' }, via: null, lastReply: null, lastKind: null };
+        const outcomes = claim.message.recipients.map(({ index }) => ({ index, ...nothing }));
+        const input = { token: claim.token, outcomes, events: [], notices: [] };
+        await settleClaim(this.#deps.store, input, this.#deps.log, this.#abortSettling.signal);
+        this.#leases.drop(claim);
+    }
+}

@@ -1,0 +1,187 @@
+/**
+ * What a node needs before it can open its store: `cmail.toml`, the environment and the options. Order:
+ * option, environment, file, default. Unknown keys are errors; every message names key, value, reason and
+ * what would do.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { hostname as machineName } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { parse } from 'smol-toml';
+import { z } from 'zod';
+import { canonicalDomain } from '../mail/address.js';
+import { describeError, failed, ok } from '../mail/failure.js';
+import { parseStoreUrl } from './store-url.js';
+/** The folder that holds bin/, src/ or dist/. */
+const INSTALLATION = resolve(import.meta.dirname, '../..');
+const DEFAULT_LISTEN = {
+    smtp: ['127.0.0.1:2525'],
+    submission: [],
+    submissions: [],
+    pop3: ['127.0.0.1:2110'],
+    pop3s: [],
+    imap: [],
+    imaps: [],
+};
+const SERVICES_THAT_EXIST = ['smtp', 'pop3'];
+const LISTENERS = Object.keys(DEFAULT_LISTEN);
+const endpoints = z.array(z.string());
+const fileSchema = z
+    .strictObject({
+    data: z.string(),
+    hostname: z.string(),
+    listen: z
+        .strictObject({
+        smtp: endpoints,
+        submission: endpoints,
+        submissions: endpoints,
+        pop3: endpoints,
+        pop3s: endpoints,
+        imap: endpoints,
+        imaps: endpoints,
+        admin: z.string(),
+    })
+        .partial(),
+    dns: z.strictObject({ servers: endpoints }).partial(),
+    store: z.strictObject({ url: z.string() }).partial(),
+    tls: z.strictObject({ cert: z.string(), key: z.string() }).partial(),
+})
+    .partial();
+class Refusal extends Error {
+}
+function refuse(where, value, reason, wouldDo) {
+    throw new Refusal(`${where} = ${JSON.stringify(value)}: ${reason}. ${wouldDo}`);
+}
+/** Reads the node's configuration. Never throws: what is wrong is the failure. */
+export function loadNodeConfig(input) {
+    try {
+        return ok(load(input));
+    }
+    catch (error) {
+        return failed({ message: error instanceof Refusal ? error.message : describeError(error) });
+    }
+}
+function load(input) {
+    const { env, cwd } = input;
+    const named = input.configOption ?? env.CMAIL_CONFIG;
+    const file = named === undefined ? defaultFile() : resolve(cwd, named);
+    const fromFile = file === null ? {} : readConfigFile(file);
+    const base = file === null ? INSTALLATION : dirname(file);
+    // A machine's own name may be no host name (an underscore, say); nobody entered it, so it is no error.
+    const hostname = pick(env.CMAIL_HOSTNAME, fromFile.hostname) ?? canonicalDomain(machineName()) ?? 'localhost';
+    refuseWhatIsNotThereYet(env, fromFile);
+    return {
+        data: dataFolder(input, fromFile, base),
+        hostname: checkHostname(hostname),
+        listen: listeners(env, fromFile),
+        dnsServers: dnsServers(list(env.CMAIL_DNS_SERVERS) ?? fromFile.dns?.servers ?? []),
+        store: storePlace(pick(env.CMAIL_STORE_URL, fromFile.store?.url) ?? 'sqlite'),
+        file,
+    };
+}
+function storePlace(url) {
+    const place = parseStoreUrl(url);
+    if (place.ok)
+        return place.value;
+    const { shown, reason, wouldDo } = place.failure;
+    return refuse('store.url', shown, reason, wouldDo);
+}
+function defaultFile() {
+    const file = join(INSTALLATION, 'cmail.toml');
+    return existsSync(file) ? file : null;
+}
+function pick(fromEnvironment, fromFile) {
+    return fromEnvironment === undefined || fromEnvironment === '' ? fromFile : fromEnvironment;
+}
+/** A comma-separated list of the environment; set but empty is the empty list. */
+function list(text) {
+    if (text === undefined)
+        return undefined;
+    return text
+        .split(',')
+        .map((entry) => entry.trim())
+        .filter((entry) => entry !== '');
+}
+function dataFolder(input, fromFile, base) {
+    if (input.dataOption !== undefined)
+        return resolve(input.cwd, input.dataOption);
+    if (input.env.CMAIL_DATA !== undefined && input.env.CMAIL_DATA !== '')
+        return resolve(input.cwd, input.env.CMAIL_DATA);
+    if (fromFile.data !== undefined)
+        return resolve(base, fromFile.data);
+    return join(INSTALLATION, 'data');
+}
+function readConfigFile(file) {
+    let text;
+    try {
+        text = readFileSync(file, 'utf8');
+    }
+    catch (error) {
+        throw new Refusal(`The configuration file ${file} cannot be read: ${describeError(error)}. Name another one with --config.`);
+    }
+    let raw;
+    try {
+        raw = parse(text);
+    }
+    catch (error) {
+        throw new Refusal(`The configuration file ${file} is not valid TOML: ${describeError(error).trim()}`);
+    }
+    const checked = fileSchema.safeParse(raw);
+    if (checked.success)
+        return checked.data;
+    throw new Refusal(`The configuration file ${file}: ${checked.error.issues.map(issueText).join('; ')}`);
+}
+function issueText(issue) {
+    const where = issue.path.join('.');
+    if (issue.code === 'unrecognized_keys') {
+        const keys = issue.keys.map((key) => (where === '' ? key : `${where}.${key}`)).join(', ');
+        return `unknown key ${keys}; known are data, hostname, listen.*, dns.servers, store.url, tls.cert, tls.key`;
+    }
+    return `${where}: ${issue.message}`;
+}
+function checkHostname(name) {
+    const canonical = canonicalDomain(name);
+    if (canonical === undefined) {
+        refuse('hostname', name, 'it is not a host name', 'A name such as "mail.example.com" would do.');
+    }
+    return canonical;
+}
+function refuseWhatIsNotThereYet(env, fromFile) {
+    const admin = env.CMAIL_LISTEN_ADMIN ?? fromFile.listen?.admin;
+    if (admin !== undefined && admin !== '') {
+        refuse('listen.admin', admin, 'this version has no page yet', 'Leave it out or set it to "".');
+    }
+    const tls = pick(env.CMAIL_TLS_CERT, fromFile.tls?.cert) ?? pick(env.CMAIL_TLS_KEY, fromFile.tls?.key);
+    if (tls !== undefined && tls !== '') {
+        refuse('tls', tls, 'this version offers no TLS to its clients yet', 'Leave tls.cert and tls.key out.');
+    }
+}
+function listeners(env, fromFile) {
+    const entries = LISTENERS.map((name) => {
+        const key = `listen.${name}`;
+        const texts = list(env[`CMAIL_LISTEN_${name.toUpperCase()}`]) ?? fromFile.listen?.[name] ?? DEFAULT_LISTEN[name];
+        if (texts.length > 0 && !SERVICES_THAT_EXIST.includes(name)) {
+            refuse(key, texts, `this version has no ${name} service yet`, '[] would do.');
+        }
+        return [name, texts.map((text) => endpoint(key, text))];
+    });
+    return Object.fromEntries(entries);
+}
+/** `address:port` or `[address]:port`. */
+function endpoint(key, text) {
+    const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
+    const host = match?.[1] ?? match?.[2] ?? '';
+    const port = Number(match?.[3]);
+    if (isIP(host) === 0 || port > 65_535) {
+        refuse(key, text, 'it is not an address with a port', '"127.0.0.1:2525" or "[::1]:2525" would do.');
+    }
+    return { host, port };
+}
+function dnsServers(texts) {
+    return texts.map((text) => {
+        if (isIP(text) !== 0)
+            return isIP(text) === 6 ? `[${text}]:53` : `${text}:53`;
+        endpoint('dns.servers', text);
+        return text;
+    });
+}

@@ -1,0 +1,167 @@
+/** The server: takes the data folder, opens everything in order, says ready, and closes in order. */
+import { ControlServer } from '../admin/control-server.js';
+import { verifyPassword } from '../directory/password.js';
+import { parseAddress } from '../mail/address.js';
+import { describeError } from '../mail/failure.js';
+import { Pop3Server } from '../pop3/server.js';
+import { createRedecide } from '../receiving/redecide.js';
+import { SmtpServer } from '../receiving/smtp-server.js';
+import { Sender } from '../sending/sender.js';
+import { createAdminContext, portMend } from './admin-context.js';
+import { openCore } from './core.js';
+import { openDataFolder, removePidFile, writePidFile } from './data-folder.js';
+import { createLog } from './log.js';
+/** A second server on the folder is told at once; a command that is just finishing is waited for. */
+const LOCK_WAIT_MS = 2_000;
+/** How long open transactions may take at the end. */
+const STOP_GRACE_MS = 10_000;
+const SWEEP_EVERY_MS = 60_000;
+/** Compared with when the account does not exist, so that the answer takes as long as for one that does. */
+const NO_ACCOUNT_HASH = '$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA';
+/** Runs until SIGTERM or SIGINT; resolves to the exit status. What went wrong is on standard error. */
+export async function runServer(config) {
+    const folder = openDataFolder(config.data, LOCK_WAIT_MS);
+    if (!folder.ok)
+        return refuse(folder.failure.message);
+    const log = createLog();
+    let parts = null;
+    try {
+        const core = await openCore(config, folder.value, log);
+        parts = assemble(core, log);
+        const listeners = await openListeners(parts, config);
+        if (typeof listeners === 'string') {
+            await closeAll(parts, 0);
+            return refuse(listeners);
+        }
+        const stopped = stopSignal();
+        await goLive(parts, folder.value, listeners, log);
+        log('info', 'stopping', { signal: await stopped });
+        await closeAll(parts, STOP_GRACE_MS);
+        await removePidFile(folder.value);
+        return 0;
+    }
+    catch (error) {
+        if (parts !== null)
+            await closeAll(parts, 0);
+        return refuse(`CMail cannot run: ${describeError(error)}`);
+    }
+    finally {
+        folder.value.release();
+    }
+}
+function refuse(message) {
+    process.stderr.write(`cmail: ${message}\n`);
+    return 1;
+}
+function assemble(core, log) {
+    const { storage, settings, config, decision, trace } = core;
+    const current = settings.current;
+    const sender = new Sender({
+        store: storage,
+        settings: current,
+        routes: core.router,
+        redecide: createRedecide(decision, current),
+        makeNotices: core.makeNotices,
+        hostname: config.hostname,
+        log,
+    });
+    const smtp = new SmtpServer({
+        hostname: config.hostname,
+        settings: current,
+        storage,
+        trace,
+        decision,
+        log,
+    });
+    const pop3 = new Pop3Server({
+        mailboxes: storage,
+        hostname: config.hostname,
+        log,
+        authenticate: (user, password) => authenticate(storage, user, password),
+    });
+    return { core, smtp, pop3, sender, control: null };
+}
+async function authenticate(storage, user, password) {
+    const refused = { failure: 'auth', text: 'user name or password is wrong' };
+    const address = parseAddress(user);
+    const account = address.ok ? await storage.account(address.value.text) : null;
+    const hash = account === null ? null : await storage.passwordHash(account.id);
+    const matches = await verifyPassword(password, hash ?? NO_ACCOUNT_HASH);
+    if (account === null || hash === null || !matches)
+        return refused;
+    return account.enabled ? { accountId: account.id } : { failure: 'auth', text: 'this account is disabled' };
+}
+/** Opens every listener; a message when one cannot be. */
+async function openListeners(parts, config) {
+    const opened = {};
+    const smtp = [];
+    for (const [name, endpoints] of Object.entries(config.listen)) {
+        if (endpoints.length === 0)
+            continue;
+        const service = name === 'pop3' ? parts.pop3 : parts.smtp;
+        opened[name] = [];
+        for (const endpoint of endpoints) {
+            const result = await tryListen(service, name, endpoint);
+            if (typeof result === 'string')
+                return result;
+            if (name === 'smtp')
+                smtp.push(result);
+            opened[name].push(result.address.includes(':')
+                ? `[${result.address}]:${result.port}`
+                : `${result.address}:${result.port}`);
+        }
+    }
+    parts.core.self.listeners = smtp;
+    return opened;
+}
+async function tryListen(service, name, { host, port }) {
+    try {
+        return await service.listen(host, port);
+    }
+    catch (error) {
+        const why = error;
+        const reason = why.code === 'EADDRINUSE' ? 'the port is in use' : describeError(error);
+        return `The ${name} listener ${host}:${port} cannot be opened: ${reason}. ${portMend(host, why)}`;
+    }
+}
+async function goLive(parts, folder, listeners, log) {
+    const { core, smtp, sender } = parts;
+    const running = {
+        listeners,
+        startedAtMs: Date.now(),
+        sessions: () => ({ smtp: smtp.sessionList() }),
+        destinations: () => sender.destinations(),
+        alarms: () => sender.alarms(),
+        wakeSender: () => sender.wake(),
+    };
+    parts.control = await ControlServer.open(core.config.data, createAdminContext(core, running));
+    await writePidFile(folder);
+    core.storage.onQueued(() => sender.wake());
+    sender.start();
+    sweepFromTimeToTime(core, log);
+    process.stdout.write(`ready ${JSON.stringify(listeners)}\n`);
+}
+/** Old history goes in slices, beside the mail. */
+function sweepFromTimeToTime(core, log) {
+    const timer = setInterval(() => {
+        core.storage.sweep(core.settings.current().historyKeepMs).catch((error) => {
+            log('warn', 'old history could not be swept; the next round tries again', {
+                why: describeError(error),
+            });
+        });
+    }, SWEEP_EVERY_MS);
+    timer.unref();
+}
+function stopSignal() {
+    return new Promise((resolve) => {
+        process.once('SIGTERM', () => resolve('SIGTERM'));
+        process.once('SIGINT', () => resolve('SIGINT'));
+        // Certificates are reloaded here once listeners have any; the signal must not end the server.
+        process.on('SIGHUP', () => undefined);
+    });
+}
+async function closeAll(parts, graceMs) {
+    await parts.control?.close();
+    await Promise.all([parts.smtp.close(graceMs), parts.pop3.close(graceMs), parts.sender.stop(graceMs)]);
+    await parts.core.close();
+}

@@ -1,0 +1,63 @@
+import { table } from './table.js';
+/**
+ * Makes the typed settings from stored texts; a missing key has its default. The texts are already checked
+ * one by one: throws when one does not parse.
+ */
+export function buildSettings(values) {
+    const read = (setting) => {
+        const value = setting.type.parse(values.get(setting.key) ?? setting.default);
+        if (!value.ok)
+            throw new Error(`stored value of ${setting.key}: ${value.reason}`);
+        return value.value;
+    };
+    return Object.freeze({
+        bufferSizeBytes: read(table.bufferSize),
+        socketTimeoutMs: read(table.socketTimeout),
+        maxIncomingSizeBytes: read(table.maxIncomingSize),
+        useMxResolution: read(table.useMxResolution),
+        fallbackToSmtpHost: read(table.fallbackToSmtpHost),
+        outboundPort: read(table.outboundPort),
+        refuseUnknownUsers: read(table.refuseUnknownUsers),
+        assumeExternal: read(table.assumeExternal),
+        smtpHost: buildSmtpHost(read),
+        relayNetworks: read(table.relayNetworks),
+        retryScheduleMs: read(table.retrySchedule),
+        queueLifetimeMs: read(table.queueLifetime),
+        delayNoticeMs: read(table.delayNotice),
+        hopLimit: read(table.hopLimit),
+        fallbackOn: read(table.fallbackOn),
+        unknownUserNotice: read(table.unknownUserNotice),
+        unknownUserNoticeRate: read(table.unknownUserNoticeRate),
+        allowPrivateAddresses: read(table.allowPrivateAddresses),
+        ownNames: read(table.ownNames),
+        ownAddresses: read(table.ownAddresses),
+        bareNewline: read(table.bareNewline),
+        minDataRate: read(table.minDataRate),
+        timeouts: Object.freeze({
+            greetingMs: read(table.timeoutGreeting),
+            ehloMs: read(table.timeoutEhlo),
+            tlsMs: read(table.timeoutTls),
+            authMs: read(table.timeoutAuth),
+            mailMs: read(table.timeoutMail),
+            rcptMs: read(table.timeoutRcpt),
+            dataMs: read(table.timeoutData),
+            dataBlockMs: read(table.timeoutDataBlock),
+            dataEndMs: read(table.timeoutDataEnd),
+            quitMs: read(table.timeoutQuit),
+            commandMs: read(table.timeoutCommand),
+        }),
+        historyKeepMs: read(table.historyKeep),
+    });
+}
+function buildSmtpHost(read) {
+    const name = read(table.hostName);
+    if (name === '')
+        return null;
+    return Object.freeze({
+        name,
+        port: read(table.hostPort),
+        tls: read(table.hostTls),
+        username: read(table.hostUsername),
+        password: read(table.hostPassword),
+    });
+}

@@ -1,0 +1,3 @@
+export function setting(definition) {
+    return { secret: false, ...definition };
+}

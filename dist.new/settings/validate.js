@@ -1,0 +1,143 @@
+/** Checks a set of changes as a whole: each value by its type, then the rules between values. */
+import { buildSettings } from './build.js';
+import { nearest } from './nearest.js';
+import { isLoopbackName } from './networks.js';
+import { allSettings, findSetting, table } from './table.js';
+/** One line for people. */
+export function settingErrorText(error) {
+    const value = error.value === '' ? '""' : error.value;
+    return `${error.key} = ${value}: ${error.reason}; ${error.wouldDo} would do`;
+}
+/** How long a value is repeated in an error. */
+const SHOWN_VALUE = 200;
+/**
+ * All or nothing. `current` holds the stored texts, secrets in the clear. Rules that need the world outside
+ * (is the SMTP host ourselves) are asked only when a change touches them, so that an unrelated setting can
+ * always be changed.
+ */
+export async function validateChanges(current, changes, context) {
+    const values = new Map(current);
+    const errors = [];
+    const seen = new Set();
+    for (const { key, value } of changes) {
+        const error = seen.has(key) ? repeatedKey(key, value) : applyOne(values, key, value);
+        if (error)
+            errors.push(error);
+        seen.add(key);
+    }
+    if (errors.length > 0)
+        return { ok: false, errors };
+    const settings = buildSettings(values);
+    errors.push(...crossErrors(settings, values));
+    if (errors.length === 0)
+        errors.push(...(await ownHostErrors(settings, seen, context)));
+    if (errors.length > 0)
+        return { ok: false, errors };
+    return { ok: true, values, warnings: settingWarnings(settings) };
+}
+function applyOne(values, key, value) {
+    const setting = findSetting(key);
+    if (!setting)
+        return unknownKey(key, value);
+    if (value === null) {
+        values.delete(key);
+        return undefined;
+    }
+    const parsed = setting.type.parse(value);
+    if (parsed.ok) {
+        values.set(key, setting.type.format(parsed.value));
+        return undefined;
+    }
+    const example = setting.default === '' ? '""' : setting.default;
+    return {
+        key,
+        value: setting.secret ? '(secret)' : shown(value),
+        reason: `${parsed.reason} (${setting.type.range}${setting.type.unit === '' ? '' : `, in ${setting.type.unit}`})`,
+        wouldDo: parsed.wouldDo ?? example,
+    };
+}
+function unknownKey(key, value) {
+    const near = nearest(key, allSettings.map((one) => one.key));
+    return {
+        key: shown(key),
+        // The value of a mistyped secret's key must not be repeated.
+        value: near !== undefined && findSetting(near)?.secret ? '(secret)' : shown(value ?? ''),
+        reason: 'there is no setting of this name',
+        wouldDo: near ?? 'a key of "cmail settings list"',
+    };
+}
+function repeatedKey(key, value) {
+    const secret = findSetting(key)?.secret === true;
+    return {
+        key: shown(key),
+        value: secret ? '(secret)' : shown(value ?? ''),
+        reason: 'given twice',
+        wouldDo: 'one value',
+    };
+}
+function crossErrors(settings, values) {
+    const errors = [];
+    if (settings.smtpHost === null) {
+        if (settings.fallbackToSmtpHost) {
+            errors.push({
+                key: table.fallbackToSmtpHost.key,
+                value: 'on',
+                reason: 'needs an SMTP host, and none is entered',
+                wouldDo: 'off, or an SMTP host in smtp.host.name given together with it,',
+            });
+        }
+        if (!settings.useMxResolution) {
+            errors.push({
+                key: table.useMxResolution.key,
+                value: 'off',
+                reason: 'sends everything to the SMTP host, and none is entered',
+                wouldDo: 'on, or an SMTP host in smtp.host.name given together with it,',
+            });
+        }
+    }
+    const password = values.get(table.hostPassword.key) ?? '';
+    const host = settings.smtpHost;
+    if (host !== null && password !== '' && host.tls === 'none' && !isLoopbackName(host.name)) {
+        errors.push({
+            key: table.hostTls.key,
+            value: 'none',
+            reason: `would send the password for ${host.name} unprotected`,
+            wouldDo: 'required, or an empty smtp.host.password,',
+        });
+    }
+    return errors;
+}
+async function ownHostErrors(settings, changed, context) {
+    const touching = [table.hostName, table.hostPort, table.ownNames, table.ownAddresses];
+    const host = settings.smtpHost;
+    if (host === null || !touching.some((setting) => changed.has(setting.key)))
+        return [];
+    if (!(await context.isOwnHost(host.name, host.port, settings)))
+        return [];
+    return [
+        {
+            key: table.hostName.key,
+            value: host.name,
+            reason: `port ${host.port} of it is this server, so mail would go round in a circle`,
+            wouldDo: "the name of your provider's server",
+        },
+    ];
+}
+/** Values that are stored but do nothing as the others stand. */
+export function settingWarnings(settings) {
+    const warnings = [];
+    const warn = (setting, text) => warnings.push({ key: setting.key, text });
+    if (settings.assumeExternal && !settings.refuseUnknownUsers) {
+        warn(table.assumeExternal, 'without effect while smtp.refuseUnknownUsers is off');
+    }
+    if (settings.fallbackToSmtpHost && !settings.useMxResolution) {
+        warn(table.fallbackToSmtpHost, 'without effect while smtp.useMxResolution is off');
+    }
+    if (settings.fallbackToSmtpHost && settings.fallbackOn.length === 0) {
+        warn(table.fallbackToSmtpHost, 'without effect while smtp.fallbackOn is empty');
+    }
+    return warnings;
+}
+function shown(text) {
+    return text.length > SHOWN_VALUE ? `${text.slice(0, SHOWN_VALUE)}…` : text;
+}

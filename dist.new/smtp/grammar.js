@@ -1,0 +1,173 @@
+/** The command lines a client may send (RFC 5321 §4.1.1, §4.1.2), read into values. */
+import { canonicalDomain, endOfQuotedString, parseAddress, parseAddressLiteral, } from '../mail/address.js';
+import { failed, failure, ok } from '../mail/failure.js';
+/** Longest command line taken, CRLF included: 512 octets (RFC 5321 §4.5.3.1.4) and room for parameters. */
+export const MAX_COMMAND_LINE_BYTES = 2048;
+const BEYOND_ASCII = /[^\u0000-\u007f]/;
+/** A-d-l of RFC 5321 §4.1.2: `@one,@two:`; an IPv6 literal has colons of its own. */
+const SOURCE_ROUTE = /^@(?:\[[^\]]*\]|[^@,:[\]]+)(?:,@(?:\[[^\]]*\]|[^@,:[\]]+))*:/;
+const ESMTP_PARAMETER = /^([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~\u0080-\u{10ffff}]+))?$/u;
+/** What names and literals are made of, and the underscore many clients have; safe in a trace header. */
+const HELLO_NAME = /^[A-Za-z0-9._:[\]-]{1,255}$/;
+/**
+ * Splits a line (without its CRLF) into verb and argument. Failures: 550 5.5.2 for a bare CR or LF, 500 5.5.2
+ * for NUL, an empty line or no verb at its start.
+ */
+export function parseCommandLine(line) {
+    const text = line.toString('utf8');
+    if (/[\r\n]/.test(text))
+        return failed(failure(550, '5.5.2', 'CR or LF outside CRLF in a command'));
+    if (text.includes('\0'))
+        return failed(failure(500, '5.5.2', 'NUL in a command'));
+    const match = /^([A-Za-z]+)(?:[ \t]+(.*))?$/su.exec(text);
+    if (match === null)
+        return failed(failure(500, '5.5.2', 'Command not recognised'));
+    return ok({ verb: match[1].toUpperCase(), argument: (match[2] ?? '').trimEnd() });
+}
+/** The name a client gives in HELO or EHLO. Failure 501 5.5.4. */
+export function parseHello(argument) {
+    if (HELLO_NAME.test(argument))
+        return ok(argument);
+    return badArgument(argument === '' ? 'A host name is required' : 'Not a host name or address literal');
+}
+/** The argument of MAIL. Failures: 501 5.1.7, 501 5.5.4, 553 5.6.7, 555 5.5.4. */
+export function parseMail(argument) {
+    const split = splitPath(argument, /^FROM:[ \t]*/i, 'MAIL FROM:<address>', '5.1.7');
+    if (!split.ok)
+        return split;
+    const { path, rest } = split.value;
+    const parameters = parseMailParameters(rest);
+    if (!parameters.ok)
+        return parameters;
+    if (path === '')
+        return ok({ sender: null, parameters: parameters.value });
+    const sender = parsePath(path, parameters.value.smtputf8);
+    if (!sender.ok) {
+        const { code, enhanced, text } = sender.failure;
+        return failed(failure(code, enhanced === '5.1.3' ? '5.1.7' : enhanced, text));
+    }
+    return ok({ sender: sender.value, parameters: parameters.value });
+}
+/** The argument of RCPT; `smtputf8` as MAIL said. Failures: 501 5.1.3, 501 5.5.4, 553 5.6.7, 555 5.5.4. */
+export function parseRcpt(argument, smtputf8) {
+    const split = splitPath(argument, /^TO:[ \t]*/i, 'RCPT TO:<address>', '5.1.3');
+    if (!split.ok)
+        return split;
+    const { path, rest } = split.value;
+    const parameters = parseParameters(rest);
+    if (!parameters.ok)
+        return parameters;
+    for (const keyword of parameters.value.keys())
+        return unknownParameter(keyword);
+    if (/^postmaster$/i.test(path))
+        return ok({ text: path, localPart: path, domain: '', utf8: false });
+    return parsePath(path, smtputf8);
+}
+/** The argument of BDAT. Failure 501 5.5.4. */
+export function parseChunkHeader(argument) {
+    const match = /^(\d{1,15})(?:[ \t]+(LAST))?$/i.exec(argument);
+    if (match === null)
+        return badArgument('Syntax: BDAT octets [LAST]');
+    return ok({ sizeBytes: Number(match[1]), last: match[2] !== undefined });
+}
+function badArgument(text) {
+    return failed(failure(501, '5.5.4', text));
+}
+function unknownParameter(keyword) {
+    return failed(failure(555, '5.5.4', `Parameter ${keyword} is not supported`));
+}
+/** Separates `FROM:<path> parameters`; the path comes without its angle brackets, which are required. */
+function splitPath(argument, prefix, syntax, addressStatus) {
+    const start = prefix.exec(argument)?.[0].length;
+    if (start === undefined)
+        return badArgument(`Syntax: ${syntax}`);
+    const text = argument.slice(start);
+    const end = endOfPath(text);
+    if (end === -1)
+        return failed(failure(501, addressStatus, `Not a valid address: syntax is ${syntax}`));
+    const rest = text.slice(end);
+    if (rest !== '' && !/^[ \t]/.test(rest))
+        return badArgument('A space must precede each parameter');
+    return ok({ path: text.slice(1, end - 1), rest });
+}
+/** Index just after the `>` that closes a path; one inside a quoted string does not. -1 without one. */
+function endOfPath(text) {
+    if (!text.startsWith('<'))
+        return -1;
+    for (let i = 1; i < text.length; i++) {
+        if (text[i] === '>')
+            return i + 1;
+        if (text[i] !== '"')
+            continue;
+        const length = endOfQuotedString(text.slice(i));
+        if (length === -1)
+            return -1;
+        i += length - 1;
+    }
+    return -1;
+}
+/** A mailbox with an optional source route, which is checked and ignored (RFC 5321 appendix C). */
+function parsePath(path, smtputf8) {
+    if (!smtputf8 && BEYOND_ASCII.test(path)) {
+        return failed(failure(553, '5.6.7', 'An address beyond ASCII needs the SMTPUTF8 parameter'));
+    }
+    if (!path.startsWith('@'))
+        return parseAddress(path);
+    const route = SOURCE_ROUTE.exec(path)?.[0];
+    if (route === undefined || !isSourceRoute(route)) {
+        return failed(failure(501, '5.1.3', 'Not a valid address: the source route is malformed'));
+    }
+    return parseAddress(path.slice(route.length));
+}
+function isSourceRoute(route) {
+    return route
+        .slice(1, -1)
+        .split(',@')
+        .every((host) => canonicalDomain(host) !== undefined || parseAddressLiteral(host) !== undefined);
+}
+/** ESMTP parameters by upper-case keyword (RFC 5321 §4.1.2); null is the value of one without `=`. */
+function parseParameters(text) {
+    const parameters = new Map();
+    for (const word of text.split(/[ \t]+/)) {
+        if (word === '')
+            continue;
+        const match = ESMTP_PARAMETER.exec(word);
+        if (match === null)
+            return badArgument('Malformed parameter');
+        const keyword = match[1].toUpperCase();
+        if (parameters.has(keyword))
+            return badArgument(`Parameter ${keyword} is given twice`);
+        parameters.set(keyword, match[2] ?? null);
+    }
+    return ok(parameters);
+}
+function parseMailParameters(text) {
+    const parameters = parseParameters(text);
+    if (!parameters.ok)
+        return parameters;
+    let sizeBytes = null;
+    let body = null;
+    let smtputf8 = false;
+    for (const [keyword, value] of parameters.value) {
+        if (keyword === 'SIZE') {
+            if (value === null || !/^\d{1,20}$/.test(value))
+                return badArgument('SIZE needs a number of octets');
+            sizeBytes = Number(value);
+        }
+        else if (keyword === 'BODY') {
+            const type = value?.toUpperCase();
+            if (type !== '7BIT' && type !== '8BITMIME')
+                return badArgument('BODY needs 7BIT or 8BITMIME');
+            body = type;
+        }
+        else if (keyword === 'SMTPUTF8') {
+            if (value !== null)
+                return badArgument('SMTPUTF8 takes no value');
+            smtputf8 = true;
+        }
+        else {
+            return unknownParameter(keyword);
+        }
+    }
+    return ok({ sizeBytes, body, smtputf8 });
+}

@@ -1,0 +1,161 @@
+/**
+ * The SQLite schema and its versions. `PRAGMA user_version` counts the migrations applied,
+ * `PRAGMA application_id` tells a CMail store from any other SQLite file.
+ */
+import { existsSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
+import { StorageError } from '../contract.js';
+import { toStorageError } from './errors.js';
+/** "CMai" in ASCII. */
+export const APPLICATION_ID = 0x434d6169;
+/** Fixed at creation; see docs/decisions/0002-sqlite-page-size.md. */
+export const PAGE_SIZE_BYTES = 8192;
+const AUTOCHECKPOINT_BYTES = 4 * 1024 * 1024;
+const WAL_KEPT_BYTES = 16 * 1024 * 1024;
+/**
+ * Version 1. Whole numbers stand for states (see rows.ts). A chunk's key is `body id << 24 | chunk number`
+ * and so needs no index beside the table; partial indexes leave finished rows out, so that mail for local
+ * accounts costs no index entry. While a recipient is `sending`, `due_at` is the end of its lease.
+ */
+const VERSION_1 = `
+CREATE TABLE sequence (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE body (id INTEGER PRIMARY KEY, refs INTEGER NOT NULL, size INTEGER NOT NULL, chunks INTEGER NOT NULL);
+CREATE INDEX body_unreferenced ON body (refs) WHERE refs < 1;
+CREATE TABLE body_chunk (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
+
+CREATE TABLE message (
+  id INTEGER PRIMARY KEY, body_id INTEGER NOT NULL, sender TEXT NOT NULL, size INTEGER NOT NULL,
+  received_at INTEGER NOT NULL, finished_at INTEGER, open_count INTEGER NOT NULL,
+  source_kind INTEGER NOT NULL, source_address TEXT, source_helo TEXT, source_user TEXT, source_protocol TEXT,
+  smtputf8 INTEGER NOT NULL, eight_bit INTEGER NOT NULL, header TEXT NOT NULL, notice_for INTEGER
+);
+CREATE INDEX message_open ON message (id, received_at) WHERE finished_at IS NULL;
+CREATE INDEX message_finished ON message (finished_at) WHERE finished_at IS NOT NULL;
+
+CREATE TABLE recipient (
+  message_id INTEGER NOT NULL, idx INTEGER NOT NULL, address TEXT NOT NULL, original TEXT NOT NULL,
+  rule TEXT NOT NULL, state INTEGER NOT NULL, destination TEXT, via TEXT, attempts INTEGER NOT NULL DEFAULT 0,
+  next_attempt_at INTEGER, due_at INTEGER, last_reply TEXT, last_kind TEXT,
+  delay_notice INTEGER NOT NULL DEFAULT 0, decided_at INTEGER, claim INTEGER NOT NULL DEFAULT 0, token TEXT,
+  PRIMARY KEY (message_id, idx)
+) WITHOUT ROWID;
+CREATE INDEX recipient_destination ON recipient (state, destination, due_at) WHERE state < 3;
+CREATE INDEX recipient_due ON recipient (state, due_at) WHERE state < 3;
+
+CREATE TABLE event (
+  message_id INTEGER NOT NULL, n INTEGER NOT NULL, at INTEGER NOT NULL, kind TEXT NOT NULL, recipient TEXT,
+  detail TEXT NOT NULL, PRIMARY KEY (message_id, n)
+) WITHOUT ROWID;
+
+CREATE TABLE domain (
+  name TEXT PRIMARY KEY, forward_host TEXT, forward_port INTEGER, forward_address TEXT, catch_all TEXT
+) WITHOUT ROWID;
+CREATE TABLE account (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, address TEXT NOT NULL, domain TEXT NOT NULL,
+  enabled INTEGER NOT NULL DEFAULT 1, password_hash TEXT, quota INTEGER, used_bytes INTEGER NOT NULL DEFAULT 0,
+  created_at INTEGER NOT NULL, postmaster INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX account_domain ON account (domain);
+CREATE UNIQUE INDEX account_postmaster ON account (postmaster) WHERE postmaster = 1;
+CREATE TABLE alias (name TEXT PRIMARY KEY, address TEXT NOT NULL, domain TEXT NOT NULL, targets TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX alias_domain ON alias (domain);
+
+CREATE TABLE mailbox (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, account_id INTEGER, name TEXT NOT NULL, uidvalidity INTEGER NOT NULL,
+  uidnext INTEGER NOT NULL, modseq INTEGER NOT NULL, UNIQUE (account_id, name)
+);
+CREATE TABLE mailbox_message (
+  mailbox_id INTEGER NOT NULL, uid INTEGER NOT NULL, body_id INTEGER NOT NULL, size INTEGER NOT NULL,
+  flags INTEGER NOT NULL, modseq INTEGER NOT NULL, received_at INTEGER NOT NULL, message_id INTEGER NOT NULL,
+  sender TEXT NOT NULL, header TEXT NOT NULL, PRIMARY KEY (mailbox_id, uid)
+) WITHOUT ROWID;
+
+CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE setting_change (
+  n INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, author TEXT NOT NULL, key TEXT NOT NULL, old TEXT, new TEXT
+);
+CREATE TABLE secret (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+`;
+/** Version 2 counts crashes. What was set aside is few rows, so the index costs the others nothing. */
+const VERSION_2 = `
+ALTER TABLE recipient ADD COLUMN crashes INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX recipient_crashed ON recipient (message_id) WHERE state = 2 AND crashes > 2;
+`;
+/** Step n brings a store from version n to n + 1; a step that was released is never edited. */
+export const MIGRATIONS = [VERSION_1, VERSION_2];
+export const SCHEMA_VERSION = MIGRATIONS.length;
+function pragma(db, name) {
+    return Number(Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0] ?? 0);
+}
+/** Says `schema` when the file is not ours or is too new; true when it holds nothing yet. */
+function checkIdentity(db, path) {
+    const version = pragma(db, 'user_version');
+    const applicationId = pragma(db, 'application_id');
+    const tables = Number(db.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.n ?? 0);
+    if (version === 0 && applicationId === 0 && tables === 0)
+        return true;
+    if (applicationId !== APPLICATION_ID) {
+        throw new StorageError('schema', `${path} is an SQLite file of another program, not a CMail store`);
+    }
+    if (version > SCHEMA_VERSION) {
+        throw new StorageError('schema', `${path} has schema version ${version}; this CMail knows versions up to ${SCHEMA_VERSION}: start the newer CMail that wrote it`);
+    }
+    return false;
+}
+function migrate(db, path) {
+    db.exec('BEGIN IMMEDIATE');
+    try {
+        checkIdentity(db, path);
+        for (const step of MIGRATIONS.slice(pragma(db, 'user_version')))
+            db.exec(step);
+        db.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}`);
+        db.exec('COMMIT');
+    }
+    catch (error) {
+        if (db.isTransaction)
+            db.exec('ROLLBACK');
+        throw error;
+    }
+}
+function prepareWriter(db, options) {
+    const fresh = checkIdentity(db, options.path);
+    if (fresh) {
+        // Both act only while the file is empty, before WAL is switched on.
+        db.exec(`PRAGMA page_size = ${options.pageSizeBytes ?? PAGE_SIZE_BYTES}; PRAGMA auto_vacuum = INCREMENTAL`);
+    }
+    db.exec('PRAGMA journal_mode = WAL');
+    db.exec('PRAGMA synchronous = FULL');
+    if (pragma(db, 'user_version') < SCHEMA_VERSION)
+        migrate(db, options.path);
+    const pages = Math.max(1, Math.round(AUTOCHECKPOINT_BYTES / pragma(db, 'page_size')));
+    db.exec(`PRAGMA wal_autocheckpoint = ${pages}; PRAGMA journal_size_limit = ${WAL_KEPT_BYTES}`);
+}
+/**
+ * Opens a connection of a writer (creating or migrating the store) or of a reader. Throws `StorageError`:
+ * `schema` for a newer or foreign file, `unavailable` when it cannot be opened or written.
+ */
+export function openConnection(options) {
+    if (options.readOnly && !existsSync(options.path)) {
+        throw new StorageError('unavailable', `there is no store at ${options.path}`);
+    }
+    let db;
+    try {
+        db = new DatabaseSync(options.path, { readOnly: options.readOnly, timeout: options.busyTimeoutMs });
+        db.exec(`PRAGMA cache_size = -${Math.ceil(options.cacheBytes / 1024)}; PRAGMA temp_store = MEMORY`);
+        if (options.readOnly) {
+            if (checkIdentity(db, options.path))
+                throw new StorageError('schema', `${options.path} is empty`);
+        }
+        else {
+            prepareWriter(db, options);
+        }
+        return db;
+    }
+    catch (error) {
+        db?.close();
+        const { kind, message } = toStorageError(error);
+        const text = message.includes(options.path) ? message : `${options.path}: ${message}`;
+        throw new StorageError(kind, text, { cause: error });
+    }
+}

@@ -1,0 +1,136 @@
+import { StorageError } from '../contract.js';
+import { DELIVERED, HELD, QUEUED, sourceKindNumber } from './rows.js';
+import { rowOf } from './writer-context.js';
+function isLocal(recipient) {
+    return recipient.to.type === 'local';
+}
+/** Stores messages, their recipients, their events and what goes into mailboxes. */
+export class MessageTables {
+    #context;
+    #bodies;
+    #insertMessage;
+    #insertDelivered;
+    #insertQueued;
+    #nextUid;
+    #insertEntry;
+    #addUsed;
+    #lastEvent;
+    #insertEvent;
+    #holdAll;
+    #closeSome;
+    constructor(context, bodies) {
+        const { db } = context;
+        this.#context = context;
+        this.#bodies = bodies;
+        this.#insertMessage = db.prepare(`INSERT INTO message
+      (id, body_id, sender, size, received_at, finished_at, open_count, source_kind, source_address, source_helo,
+       source_user, source_protocol, smtputf8, eight_bit, header, notice_for)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`);
+        this.#insertDelivered = db.prepare(`INSERT INTO recipient
+      (message_id, idx, address, original, rule, state, via, decided_at) VALUES (?, ?, ?, ?, ?, ${DELIVERED}, 'mailbox', ?)`);
+        this.#insertQueued = db.prepare(`INSERT INTO recipient
+      (message_id, idx, address, original, rule, state, destination, next_attempt_at, due_at, decided_at)
+      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9)`);
+        this.#nextUid = db.prepare(`UPDATE mailbox SET uidnext = uidnext + 1, modseq = modseq + 1
+      WHERE account_id = ? AND name = 'INBOX' RETURNING id, uidnext - 1 AS uid, modseq`);
+        this.#insertEntry = db.prepare(`INSERT INTO mailbox_message
+      (mailbox_id, uid, body_id, size, flags, modseq, received_at, message_id, sender, header)
+      VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?)`);
+        this.#addUsed = db.prepare('UPDATE account SET used_bytes = used_bytes + ? WHERE id = ?');
+        this.#lastEvent = db.prepare('SELECT max(n) AS n FROM event WHERE message_id = ?');
+        this.#insertEvent = db.prepare('INSERT INTO event (message_id, n, at, kind, recipient, detail) VALUES (?, ?, ?, ?, ?, ?)');
+        this.#holdAll = db.prepare("SELECT value FROM sequence WHERE name = 'hold_all'");
+        this.#closeSome = db.prepare(`UPDATE message SET open_count = open_count + ?1,
+      finished_at = CASE WHEN open_count + ?1 = 0 THEN ?2 ELSE NULL END
+      WHERE id = ?3 RETURNING open_count, body_id`);
+    }
+    accept(input, tail) {
+        const { bodyId, storedChunks, sizeBytes, recipients } = input;
+        this.#accept(input, bodyId, sizeBytes, (refs) => this.#bodies.complete({ bodyId, storedChunks, sizeBytes, refs }, tail));
+        if (recipients.length === 0)
+            throw new StorageError('internal', 'a message needs a recipient');
+    }
+    acceptNotice(notice) {
+        const sizeBytes = notice.content.byteLength;
+        const bodyId = notice.id;
+        this.#accept(notice, bodyId, sizeBytes, (refs) => this.#bodies.complete({ bodyId, storedChunks: 0, sizeBytes, refs }, notice.content));
+    }
+    #accept(input, bodyId, sizeBytes, putBody) {
+        const { id, source, recipients } = input;
+        const local = recipients.filter(isLocal).length;
+        const open = recipients.length - local;
+        // Each mailbox entry refers to the body, and the message itself while it has something to send.
+        putBody(local + (open > 0 ? 1 : 0));
+        this.#insertMessage.run(id, bodyId, input.sender, sizeBytes, input.receivedAt, open > 0 ? null : Date.now(), open, sourceKindNumber(source.kind), source.address, source.helo, source.user, source.protocol, input.smtputf8 ? 1 : 0, input.eightBit ? 1 : 0, input.header, input.noticeFor ?? null);
+        const facts = {
+            id,
+            bodyId,
+            sizeBytes,
+            sender: input.sender,
+            header: input.header,
+            receivedAt: input.receivedAt,
+        };
+        this.insertRecipients(facts, recipients, 0, null);
+    }
+    /** Adds recipients from position `first`; local ones are delivered. Resolves nothing about references. */
+    insertRecipients(message, recipients, first, decidedAt) {
+        recipients.forEach((recipient, n) => {
+            const index = first + n;
+            if (isLocal(recipient)) {
+                this.#deliver(message, recipient);
+                const { address, original, rule } = recipient;
+                this.#insertDelivered.run(message.id, index, address, original, rule, decidedAt);
+            }
+            else {
+                this.#queue(message, recipient, index, decidedAt);
+            }
+        });
+    }
+    #queue(message, recipient, index, decidedAt) {
+        if (recipient.to.type !== 'queue')
+            return;
+        const now = Date.now();
+        const dueAt = recipient.to.notBefore ?? now;
+        const held = this.holdAll();
+        const { address, original, rule, to } = recipient;
+        const state = held ? HELD : QUEUED;
+        this.#insertQueued.run(message.id, index, address, original, rule, state, to.destination, dueAt, decidedAt);
+        if (held)
+            this.addEvents(message.id, [{ kind: 'held', recipient: address, detail: { reason: 'queue on hold' } }]);
+        else if (dueAt <= now)
+            this.#context.flags.queued = true;
+    }
+    /** Puts the message into an account's INBOX. `conflict` when the account is gone. */
+    #deliver(message, { to, address }) {
+        const { accountId, header } = to.delivery;
+        const place = rowOf(this.#nextUid, accountId);
+        if (place === undefined) {
+            throw new StorageError('conflict', `the account that ${address} is delivered to does not exist any more`);
+        }
+        const lines = header + message.header;
+        const size = Buffer.byteLength(lines) + message.sizeBytes;
+        const { id, bodyId, receivedAt, sender } = message;
+        this.#insertEntry.run(place.id, place.uid, bodyId, size, place.modseq, receivedAt, id, sender, lines);
+        this.#addUsed.run(size, accountId);
+    }
+    holdAll() {
+        return rowOf(this.#holdAll)?.value === 1;
+    }
+    addEvents(messageId, events) {
+        if (events.length === 0)
+            return;
+        const now = Date.now();
+        let n = rowOf(this.#lastEvent, messageId)?.n ?? 0;
+        for (const { kind, recipient, detail } of events) {
+            this.#insertEvent.run(messageId, ++n, now, kind, recipient, JSON.stringify(detail));
+        }
+    }
+    /** Counts recipients that came (+) or are final (-); a message with none left keeps its row and loses its body. */
+    changeOpenCount(messageId, by) {
+        if (by === 0)
+            return;
+        const left = rowOf(this.#closeSome, by, Date.now(), messageId);
+        if (left?.open_count === 0)
+            this.#bodies.dropRef(left.body_id);
+    }
+}

@@ -1,0 +1,245 @@
+import { randomBytes } from 'node:crypto';
+import { CRASHES_UNTIL_HELD, StorageError } from '../contract.js';
+import { CLAIM_ATTEMPT, CLAIM_REMOVAL_OF_HELD, DELIVERED, EXPANDED, FAILED, HELD, messageOf, QUEUED, } from './rows.js';
+import { rowOf, rowsOf, SLICE } from './writer-context.js';
+/** Recipients of one message in one claim. */
+const CLAIM_RECIPIENTS = 1000;
+/** Due rows looked at for one request. */
+const CLAIM_SCAN = 10_000;
+const PROCESS_DIED = 'The server ended during the attempt';
+/** A token names its message and the span of its recipients, so that it needs no index of its own. */
+function makeToken(messageId, indexes) {
+    return `${messageId}.${Math.min(...indexes)}.${Math.max(...indexes)}.${randomBytes(8).toString('hex')}`;
+}
+function readToken(token) {
+    const [messageId = 0, low = 0, high = 0] = token.split('.').map(Number);
+    const valid = Number.isSafeInteger(messageId) && Number.isSafeInteger(low) && Number.isSafeInteger(high);
+    return valid ? { messageId, low, high } : { messageId: 0, low: 0, high: 0 };
+}
+/** Claims of due work and what becomes of them. */
+export class ClaimTables {
+    #context;
+    #messages;
+    #bodies;
+    #expired;
+    #expiredAt;
+    #allClaimed;
+    #putBack;
+    #putBackCrashed;
+    #due;
+    #take;
+    #message;
+    #claimed;
+    #claimedRows;
+    #renew;
+    #close;
+    #defer;
+    #giveBack;
+    #lastIndex;
+    constructor(context, messages, bodies) {
+        const { db } = context;
+        this.#context = context;
+        this.#messages = messages;
+        this.#bodies = bodies;
+        const lapsed = 'SELECT message_id, idx, address, claim, crashes FROM recipient WHERE state < 3 AND state = 1';
+        this.#expired = db.prepare(`${lapsed} AND due_at <= ? LIMIT ${SLICE}`);
+        this.#expiredAt = db.prepare(`${lapsed} AND destination = ? AND due_at <= ? LIMIT ${SLICE}`);
+        this.#allClaimed = db.prepare(`${lapsed} LIMIT ${SLICE}`);
+        this.#putBack =
+            db.prepare(`UPDATE recipient SET state = ?1, due_at = coalesce(?2, next_attempt_at), token = NULL,
+      claim = 0 WHERE message_id = ?3 AND idx = ?4`);
+        this.#putBackCrashed =
+            db.prepare(`UPDATE recipient SET state = ?1, due_at = next_attempt_at, token = NULL, claim = 0,
+      crashes = ?2, last_reply = ?3, last_kind = 'crash' WHERE message_id = ?4 AND idx = ?5`);
+        this.#due = db.prepare(`SELECT message_id, idx, attempts FROM recipient
+      WHERE state < 3 AND state = ${QUEUED} AND destination = ? AND due_at <= ? ORDER BY due_at LIMIT ${CLAIM_SCAN}`);
+        this.#take = db.prepare(`UPDATE recipient SET state = 1, token = ?1, due_at = ?2, claim = ?3,
+      attempts = attempts + ?4, next_attempt_at = coalesce(?5, next_attempt_at) WHERE message_id = ?6 AND idx = ?7`);
+        this.#message = db.prepare('SELECT * FROM message WHERE id = ?');
+        const span = 'FROM recipient WHERE message_id = ? AND idx BETWEEN ? AND ? AND token = ? AND state = 1';
+        this.#claimedRows = db.prepare(`SELECT * ${span}`);
+        this.#claimed = db.prepare(`SELECT idx, address, claim, attempts, delay_notice, crashes ${span} AND due_at > ?`);
+        this.#renew = db.prepare(`UPDATE recipient SET due_at = ?1 WHERE message_id = ?2 AND idx BETWEEN ?3 AND ?4
+      AND token = ?5 AND state = 1 AND due_at > ?6`);
+        this.#close =
+            db.prepare(`UPDATE recipient SET state = ?1, via = coalesce(?2, via), last_reply = ?3, last_kind = ?4,
+      next_attempt_at = NULL, due_at = NULL, token = NULL, claim = 0 WHERE message_id = ?5 AND idx = ?6`);
+        this.#defer =
+            db.prepare(`UPDATE recipient SET state = ?1, via = coalesce(?2, via), last_reply = ?3, last_kind = ?4,
+      next_attempt_at = ?5, due_at = ?5, delay_notice = ?6, crashes = ?7, token = NULL, claim = 0
+      WHERE message_id = ?8 AND idx = ?9`);
+        this.#giveBack =
+            db.prepare(`UPDATE recipient SET state = ?1, attempts = ?2, next_attempt_at = ?3, due_at = ?3,
+      token = NULL, claim = 0 WHERE message_id = ?4 AND idx = ?5`);
+        this.#lastIndex = db.prepare('SELECT max(idx) AS idx FROM recipient WHERE message_id = ?');
+    }
+    claimDue(request) {
+        const now = Date.now();
+        for (const row of rowsOf(this.#expiredAt, request.destination, now)) {
+            this.#putBackOne(row, now);
+        }
+        return [...this.#dueByMessage(request, now)].map(([messageId, rows]) => this.take(messageId, request.destination, rows, now + request.leaseMs, (attempts) => ({
+            claim: CLAIM_ATTEMPT,
+            nextAttemptAt: now + waitBefore(request.retryScheduleMs, attempts, request.leaseMs),
+        })));
+    }
+    #dueByMessage(request, now) {
+        const groups = new Map();
+        for (const found of this.#due.iterate(request.destination, now)) {
+            const row = found;
+            const group = groups.get(row.message_id);
+            // Rows of one message became due together and so stand together.
+            if (group === undefined && groups.size === request.limit)
+                break;
+            if (group === undefined)
+                groups.set(row.message_id, [row]);
+            else if (group.length < CLAIM_RECIPIENTS)
+                group.push(row);
+        }
+        return groups;
+    }
+    /** Claims rows of one message under one new token. */
+    take(messageId, destination, rows, leaseUntil, plan) {
+        const indexes = rows.map((row) => row.idx);
+        const token = makeToken(messageId, indexes);
+        for (const { idx, attempts, state } of rows) {
+            const { claim, nextAttemptAt } = plan(attempts, state ?? QUEUED);
+            const counted = claim === CLAIM_ATTEMPT ? 1 : 0;
+            this.#take.run(token, leaseUntil, claim, counted, nextAttemptAt, messageId, idx);
+        }
+        const message = rowOf(this.#message, messageId);
+        if (message === undefined)
+            throw new StorageError('internal', `message ${messageId} has recipients but no row`);
+        const { low, high } = readToken(token);
+        const claimed = rowsOf(this.#claimedRows, messageId, low, high, token);
+        return { token, destination, message: messageOf(message, claimed), leaseUntil };
+    }
+    renew(tokens, leaseMs) {
+        const now = Date.now();
+        return tokens.filter((token) => {
+            const { messageId, low, high } = readToken(token);
+            return Number(this.#renew.run(now + leaseMs, messageId, low, high, token, now).changes) > 0;
+        });
+    }
+    /**
+     * Puts expired claims (or, at a takeover, all) back into the queue, a slice at a time. Only at a takeover is
+     * an unsettled attempt known to be a dead process's: a lease of a living one lapses when the disk has trouble.
+     */
+    releaseExpired(all) {
+        const now = Date.now();
+        const rows = rowsOf(all ? this.#allClaimed : this.#expired, ...(all ? [] : [now]));
+        for (const row of rows) {
+            if (all && row.claim === CLAIM_ATTEMPT)
+                this.#putBackAfterCrash(row);
+            else
+                this.#putBackOne(row, null);
+        }
+        if (rows.length > 0)
+            this.#context.flags.queued = true;
+        return rows.length;
+    }
+    #putBackAfterCrash({ message_id, idx, address, crashes: before }) {
+        const crashes = before + 1;
+        const { state, words } = this.#afterCrash(message_id, address, crashes, PROCESS_DIED);
+        this.#putBackCrashed.run(state, crashes, words, message_id, idx);
+    }
+    /** Where a recipient rests after a crash, and its reason; being set aside is an event of its own. */
+    #afterCrash(messageId, address, crashes, why) {
+        if (crashes < CRASHES_UNTIL_HELD)
+            return { state: this.#messages.holdAll() ? HELD : QUEUED, words: why };
+        const words = `Set aside after ${crashes} crashes running. ${why}`;
+        this.#messages.addEvents(messageId, [{ kind: 'held', recipient: address, detail: { reason: words } }]);
+        return { state: HELD, words };
+    }
+    #putBackOne(row, dueAt) {
+        const held = row.claim === CLAIM_REMOVAL_OF_HELD || this.#messages.holdAll();
+        this.#putBack.run(held ? HELD : QUEUED, dueAt, row.message_id, row.idx);
+    }
+    settle(input) {
+        const { messageId, low, high } = readToken(input.token);
+        const claimed = new Map(rowsOf(this.#claimed, messageId, low, high, input.token, Date.now()).map((row) => [
+            row.idx,
+            row,
+        ]));
+        let change = 0;
+        if (claimed.size === 0)
+            throw new StorageError('stale-claim', 'the claim lapsed or was settled before');
+        for (const outcome of input.outcomes) {
+            const row = claimed.get(outcome.index);
+            if (row === undefined)
+                throw new StorageError('stale-claim', `recipient ${outcome.index} is not in this claim`);
+            claimed.delete(outcome.index);
+            change += this.#settleOne(messageId, row, outcome);
+        }
+        this.#messages.addEvents(messageId, input.events);
+        for (const notice of input.notices)
+            this.#messages.acceptNotice(notice);
+        this.#messages.changeOpenCount(messageId, change);
+    }
+    /** Resolves to the change in the number of the message's open recipients. */
+    #settleOne(messageId, row, outcome) {
+        const { result, via, lastReply, lastKind } = outcome;
+        const resting = this.#messages.holdAll() ? HELD : QUEUED;
+        switch (result.type) {
+            case 'delivered':
+            case 'failed': {
+                const state = result.type === 'delivered' ? DELIVERED : FAILED;
+                this.#close.run(state, via, lastReply, lastKind, messageId, row.idx);
+                return -1;
+            }
+            case 'deferred': {
+                const delayed = result.delayNoticeSent === undefined ? row.delay_notice : Number(result.delayNoticeSent);
+                const at = result.nextAttemptAt;
+                this.#defer.run(resting, via, lastReply, lastKind, at, delayed, 0, messageId, row.idx);
+                this.#wake(at);
+                return 0;
+            }
+            case 'crashed': {
+                const at = result.nextAttemptAt;
+                const crashes = row.crashes + 1;
+                const why = lastReply ?? 'The attempt crashed';
+                const { state, words } = this.#afterCrash(messageId, row.address, crashes, why);
+                this.#defer.run(state, via, words, lastKind, at, row.delay_notice, crashes, messageId, row.idx);
+                this.#wake(at);
+                return 0;
+            }
+            case 'returned': {
+                const attempts = row.attempts - (row.claim === CLAIM_ATTEMPT ? 1 : 0);
+                const state = row.claim === CLAIM_REMOVAL_OF_HELD ? HELD : resting;
+                this.#giveBack.run(state, attempts, Date.now(), messageId, row.idx);
+                this.#wake(0);
+                return 0;
+            }
+            case 'expanded': {
+                this.#close.run(EXPANDED, via, lastReply, lastKind, messageId, row.idx);
+                return this.#expand(messageId, result.into) - 1;
+            }
+        }
+    }
+    #wake(dueAt) {
+        if (dueAt <= Date.now())
+            this.#context.flags.queued = true;
+    }
+    #expand(messageId, into) {
+        const row = rowOf(this.#message, messageId);
+        if (row === undefined)
+            throw new StorageError('internal', `message ${messageId} has recipients but no row`);
+        const local = into.filter(({ to }) => to.type === 'local').length;
+        const first = (rowOf(this.#lastIndex, messageId)?.idx ?? -1) + 1;
+        this.#bodies.addRefs(row.body_id, local);
+        const facts = {
+            id: row.id,
+            bodyId: row.body_id,
+            sizeBytes: row.size,
+            sender: row.sender,
+            header: row.header,
+            receivedAt: row.received_at,
+        };
+        this.#messages.insertRecipients(facts, into, first, Date.now());
+        return into.length - local;
+    }
+}
+/** The wait after attempt n + 1 when n were made before: entry n of the schedule, the last one repeats. */
+function waitBefore(scheduleMs, attempts, otherwiseMs) {
+    return scheduleMs[Math.min(attempts, scheduleMs.length - 1)] ?? otherwiseMs;
+}
