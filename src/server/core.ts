@@ -48,7 +48,8 @@ export async function openCore(config: NodeConfig, folder: DataFolder, log: Log)
   const describe = (): SelfDescription => ({ hostname: config.hostname, listeners: self.listeners });
   const secretKey = await openSecretKey(folder.path);
   const opened = await openSqliteStorage({ path: folder.databaseFile, takeOver: true });
-  const { storage, awayMs } = guardStore(opened, { place: 'disk' });
+  const place = config.store.kind === 'sqlite' ? 'disk' : 'database';
+  const { storage, awayMs } = guardStore(opened, { place });
   const isOwnHost = (
     name: string,
     port: number,

@@ -6,7 +6,7 @@ import { describeError } from '../mail/failure.ts';
 import { Pop3Server } from '../pop3/server.ts';
 import { createRedecide } from '../receiving/redecide.ts';
 import { SmtpServer } from '../receiving/smtp-server.ts';
-import { Sender } from '../sending/sender.ts';
+import { Sender, SHARED_STORE } from '../sending/sender.ts';
 import type { Storage } from '../storage/contract.ts';
 import { createAdminContext, portMend, type Running } from './admin-context.ts';
 import type { Endpoint, NodeConfig } from './config.ts';
@@ -70,7 +70,7 @@ function refuse(message: string): number {
 function assemble(core: Core, log: Log): Parts {
   const { storage, settings, config, decision, trace } = core;
   const current = settings.current;
-  const sender = new Sender({
+  const outgoing = {
     store: storage,
     settings: current,
     routes: core.router,
@@ -78,7 +78,8 @@ function assemble(core: Core, log: Log): Parts {
     makeNotices: core.makeNotices,
     hostname: config.hostname,
     log,
-  });
+  };
+  const sender = new Sender(outgoing, config.store.kind === 'sqlite' ? {} : SHARED_STORE);
   const smtp = new SmtpServer({
     hostname: config.hostname,
     settings: current,

@@ -23,16 +23,16 @@ export type StorageErrorKind =
   | 'internal';
 
 /** What a store stands on, so that whoever is told of trouble knows where to look. */
-export type StorePlace = 'disk' | 'database';
+export type TroublePlace = 'disk' | 'database';
 
 export class StorageError extends Error {
   readonly kind: StorageErrorKind;
   /** Where the trouble is when the kind is `unavailable`. */
-  readonly place: StorePlace;
+  readonly place: TroublePlace;
   constructor(
     kind: StorageErrorKind,
     message: string,
-    options: ErrorOptions & { readonly place?: StorePlace } = {},
+    options: ErrorOptions & { readonly place?: TroublePlace } = {},
   ) {
     super(message, options);
     this.name = 'StorageError';

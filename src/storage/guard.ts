@@ -7,7 +7,7 @@ import {
   type BodyReader,
   type Storage,
   StorageError,
-  type StorePlace,
+  type TroublePlace,
 } from './contract.ts';
 
 /** Look-ups, and the short writes that nobody outside waits for. */
@@ -66,7 +66,7 @@ const LIMITS_MS: Readonly<Partial<Record<keyof Storage, number>>> = {
 };
 
 export interface GuardOptions {
-  readonly place: StorePlace;
+  readonly place: TroublePlace;
   /** Replaces every limit, for tests. */
   readonly limitMs?: number;
   readonly maxWaiting?: number;
@@ -108,7 +108,7 @@ export function guardStore(inner: Storage, options: GuardOptions): GuardedStore 
 }
 
 class Guard {
-  readonly #place: StorePlace;
+  readonly #place: TroublePlace;
   readonly #limitMs: number | undefined;
   readonly #maxWaiting: number;
   #waiting = 0;
