@@ -17,6 +17,7 @@ import { ForwardProbe } from '../sending/probe.ts';
 import { SettingsService } from '../settings/service.ts';
 import type { Settings } from '../settings/values.ts';
 import type { NewRecipient, Storage } from '../storage/contract.ts';
+import { guardStore } from '../storage/guard.ts';
 import type { NodeConfig } from './config.ts';
 import type { DataFolder } from './data-folder.ts';
 import type { Log } from './log.ts';
@@ -28,6 +29,8 @@ export interface Core {
   readonly config: NodeConfig;
   readonly folder: DataFolder;
   readonly storage: Storage;
+  /** For how long the store has answered nobody, ms; 0 when it does. */
+  readonly storeAwayMs: () => number;
   readonly settings: SettingsService;
   readonly resolver: Resolver;
   readonly router: Router;
@@ -42,7 +45,9 @@ export interface Core {
 export async function openCore(config: NodeConfig, folder: DataFolder, log: Log): Promise<Core> {
   const self = { listeners: config.listen.smtp.map(({ host, port }) => ({ address: host, port })) };
   const describe = (): SelfDescription => ({ hostname: config.hostname, listeners: self.listeners });
-  const { storage, secretKey } = await openStore(config, folder);
+  const { storage: opened, secretKey } = await openStore(config, folder);
+  const place = config.store.kind === 'sqlite' ? 'disk' : 'database';
+  const { storage, awayMs } = guardStore(opened, { place });
   const isOwnHost = (
     name: string,
     port: number,
@@ -64,7 +69,10 @@ export async function openCore(config: NodeConfig, folder: DataFolder, log: Log)
     resolver.close();
     await storage.close();
   };
-  return { config, folder, storage, settings, resolver, router, decision, trace, makeNotices, self, close };
+  return {
+    ...{ config, folder, storage, storeAwayMs: awayMs, settings, resolver, router, decision, trace },
+    ...{ makeNotices, self, close },
+  };
 }
 
 /** `[192.0.2.1]` or `[IPv6:…]` with an address of this machine or of `smtp.ownAddresses`. */

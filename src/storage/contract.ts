@@ -4,6 +4,7 @@
  * otherwise. No call blocks the event loop. A call rejects with `StorageError` only.
  */
 import type { MessageId } from '../mail/message-id.ts';
+import type { NodeStore } from './nodes-contract.ts';
 
 export type StorageErrorKind =
   /** Disk full, read-only, locked too long, connection lost: defer and raise an alarm. */
@@ -21,12 +22,22 @@ export type StorageErrorKind =
   /** A fault of ours. */
   | 'internal';
 
+/** What a store stands on, so that whoever is told of trouble knows where to look. */
+export type TroublePlace = 'disk' | 'database';
+
 export class StorageError extends Error {
   readonly kind: StorageErrorKind;
-  constructor(kind: StorageErrorKind, message: string, options?: ErrorOptions) {
+  /** Where the trouble is when the kind is `unavailable`. */
+  readonly place: TroublePlace;
+  constructor(
+    kind: StorageErrorKind,
+    message: string,
+    options: ErrorOptions & { readonly place?: TroublePlace } = {},
+  ) {
     super(message, options);
     this.name = 'StorageError';
     this.kind = kind;
+    this.place = options.place ?? 'disk';
   }
 }
 
@@ -407,7 +418,7 @@ export interface SettingsStore {
 
 // ---------------------------------------------------------------- the whole
 
-export interface Storage extends QueueStore, DirectoryStore, MailboxStore, SettingsStore {
+export interface Storage extends QueueStore, DirectoryStore, MailboxStore, SettingsStore, NodeStore {
   /** Known at once; never given twice, also across nodes and crashes. */
   nextMessageId(): MessageId;
   openWriter(): BodyWriter;

@@ -2,8 +2,10 @@ import { randomBytes } from 'node:crypto';
 import type { MessageId } from '../../mail/message-id.ts';
 import type * as contract from '../contract.ts';
 import { type AcceptInput, type QueueSelector, StorageError } from '../contract.ts';
+import type { NodeDescription, NodeInfo } from '../nodes-contract.ts';
 import { BodyArea, PendingBody, type Tail } from './body-area.ts';
 import { ContentReader } from './content-reader.ts';
+import { LocalNode } from './local-node.ts';
 import { ID_BLOCK, MessageIds } from './message-ids.ts';
 import type { Payload } from './pages.ts';
 import type { GroupFlags, In, Out, ReadOps, StoredContent, WriteOps } from './protocol.ts';
@@ -51,6 +53,7 @@ export class SqliteStorage implements contract.Storage {
   readonly #lookups: ThreadClient<ReadOps>;
   readonly #bulk: ThreadClient<ReadOps>;
   readonly #ids: MessageIds;
+  readonly #node = new LocalNode();
   readonly #bodies: BodyArea;
   readonly #queuedListeners: (() => void)[] = [];
   #directoryVersion = 1;
@@ -390,6 +393,31 @@ export class SqliteStorage implements contract.Storage {
 
   async keepSecret(name: string, value: Uint8Array): Promise<Uint8Array> {
     return (await this.#lookups.run('secret', { name })) ?? this.#write('keepSecret', { name, value });
+  }
+
+  // -------------------------------------------------------------- nodes
+
+  get nodeId(): string {
+    return this.#node.id;
+  }
+
+  async announce(description: NodeDescription): Promise<void> {
+    this.#node.announce(description);
+  }
+
+  async nodes(): Promise<readonly NodeInfo[]> {
+    return this.#node.list(await this.#bulk.run('destinationsAtWork', null));
+  }
+
+  /** Never calls: one process has the store, and what it changes itself it knows. */
+  onChanged(): void {}
+
+  async acquireMailbox(accountId: number): Promise<boolean> {
+    return this.#node.acquireMailbox(accountId);
+  }
+
+  async releaseMailbox(accountId: number): Promise<void> {
+    this.#node.releaseMailbox(accountId);
   }
 
   // -------------------------------------------------------------- within

@@ -126,6 +126,8 @@ export interface ReadOps {
   settingChange: Op<{ n: number }, SettingChange | null>;
   secret: Op<{ name: string }, Uint8Array | null>;
   newestTime: Op<null, number | null>;
+  /** Destinations something is claimed at. */
+  destinationsAtWork: Op<null, number>;
   verify: Op<null, string[]>;
 }
 

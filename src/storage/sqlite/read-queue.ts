@@ -43,6 +43,7 @@ export class QueueReads {
   readonly #crashedCount;
   readonly #openCount;
   readonly #holdAll;
+  readonly #atWork;
 
   constructor(db: DatabaseSync) {
     this.#queuedDestinations = db.prepare(destinationsIn(QUEUED));
@@ -70,6 +71,10 @@ export class QueueReads {
     this.#openCount = db.prepare(
       'SELECT count(*) AS n, min(received_at) AS oldest FROM message INDEXED BY message_open WHERE finished_at IS NULL',
     );
+    // Claims are few, whatever the length of the queue.
+    this.#atWork = db.prepare(
+      `SELECT count(DISTINCT destination) AS n FROM recipient WHERE state < 3 AND state = ${SENDING}`,
+    );
     this.#holdAll = db.prepare("SELECT value FROM sequence WHERE name = 'hold_all'");
   }
 
@@ -87,6 +92,10 @@ export class QueueReads {
 
   nextDueAt(): number | null {
     return rowOf<{ at: number | null }>(this.#nextDue)?.at ?? null;
+  }
+
+  destinationsAtWork(): number {
+    return rowOf<{ n: number }>(this.#atWork)?.n ?? 0;
   }
 
   list({ limit, after }: { limit: number; after: number }): QueuedMessage[] {

@@ -35,6 +35,7 @@ function makeHandlers(db: DatabaseSync): Handlers<ReadOps> {
     chunk: ({ bodyId, n }) => mailboxes.chunk(bodyId, n),
     findChunk: ({ bodyId, at }) => mailboxes.findChunk(bodyId, at),
     counts: () => queue.counts(),
+    destinationsAtWork: () => queue.destinationsAtWork(),
     domain: ({ name }) => directory.domain(name),
     entry: ({ address }) => directory.entry(address),
     account: ({ address }) => directory.account(address),

@@ -1,3 +1,0 @@
-export function setting(definition) {
-    return { secret: false, ...definition };
-}

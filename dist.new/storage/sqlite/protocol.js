@@ -1,1 +1,0 @@
-export const NO_FLAGS = { queued: false, deadBodies: false };
