@@ -24,7 +24,11 @@ export interface TestNodes {
 }
 
 /** What the nodes start with: the first one makes domains, accounts and settings. */
-export type NodesOptions = Omit<CmailOptions, 'dataDir'> & { readonly count: number };
+export type NodesOptions = Omit<CmailOptions, 'dataDir'> & {
+  readonly count: number;
+  /** Connects them to the database without a proxy, which then has nothing to slow or cut. */
+  readonly direct?: boolean;
+};
 
 /** Starts `count` nodes, one after the other, on a new database of `server`. */
 export async function startNodes(
@@ -52,7 +56,9 @@ export async function startNodes(
       await copyFile(join(first.cmail.dataDir, 'secret.key'), join(dataDir, 'secret.key'));
     const way = await startTcpProxy(port);
     t.after(() => way.close());
-    const url = server.url(database).replace(`:${server.port}/`, `:${way.port}/`);
+    const url = server
+      .url(database)
+      .replace(`:${server.port}/`, `:${options.direct ? server.port : way.port}/`);
     const { config, env } = options;
     const common = { dataDir, config: { hostname: name, store: { url }, ...config }, ...(env && { env }) };
     const cmail = await startCmail(t, first === undefined ? { ...options, ...common } : common);
