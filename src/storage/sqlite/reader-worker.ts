@@ -1,15 +1,9 @@
 /** A thread that reads: it sees every commit made before the read was posted. */
 import type { DatabaseSync } from 'node:sqlite';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { type Handlers, NO_FLAGS, type ReadOps } from '../shared/operations.ts';
 import { type ErrorForm, errorForm } from './errors.ts';
-import {
-  type Handlers,
-  NO_FLAGS,
-  type PostedGroup,
-  type ReadOps,
-  type ThreadData,
-  type ThreadMessage,
-} from './protocol.ts';
+import type { PostedGroup, ThreadData, ThreadMessage } from './protocol.ts';
 import { DirectoryReads } from './read-directory.ts';
 import { MailboxReads } from './read-mailbox.ts';
 import { newestTime } from './read-newest.ts';

@@ -1,5 +1,5 @@
 import { StorageError } from '../contract.ts';
-import type { In, WriteOps } from './protocol.ts';
+import type { In, WriteOps } from '../shared/operations.ts';
 import { rowOf, type WriterContext } from './writer-context.ts';
 
 /** Settings, their history, secrets and counters. */
