@@ -9,6 +9,7 @@ import { addMailCommands } from './commands/mail.ts';
 import { addQueueCommands } from './commands/queue.ts';
 import { addExplainCommand, addServerCommands } from './commands/server.ts';
 import { addSettingsCommands } from './commands/settings.ts';
+import { addStoreCommands } from './commands/store.ts';
 import { type Connect, connect } from './connect.ts';
 import { type CliIo, UsageError } from './io.ts';
 import type { CliSession } from './session.ts';
@@ -53,6 +54,7 @@ function createProgram(session: CliSession, versionText: string): Command {
   addExplainCommand(program, session);
   addQueueCommands(program, session);
   addMailCommands(program, session);
+  addStoreCommands(program, session);
   return program;
 }
 

@@ -14,15 +14,14 @@ import { Trace } from '../receiving/trace.ts';
 import { Router } from '../routing/router.ts';
 import { machineAddresses, ourselves, type SelfDescription } from '../routing/self.ts';
 import { ForwardProbe } from '../sending/probe.ts';
-import { openSecretKey } from '../settings/secrets.ts';
 import { SettingsService } from '../settings/service.ts';
 import type { Settings } from '../settings/values.ts';
 import type { NewRecipient, Storage } from '../storage/contract.ts';
 import { guardStore } from '../storage/guard.ts';
-import { openSqliteStorage } from '../storage/sqlite/index.ts';
 import type { NodeConfig } from './config.ts';
 import type { DataFolder } from './data-folder.ts';
 import type { Log } from './log.ts';
+import { openStore } from './open-store.ts';
 
 const TOKEN_KEY_BYTES = 32;
 
@@ -46,8 +45,7 @@ export interface Core {
 export async function openCore(config: NodeConfig, folder: DataFolder, log: Log): Promise<Core> {
   const self = { listeners: config.listen.smtp.map(({ host, port }) => ({ address: host, port })) };
   const describe = (): SelfDescription => ({ hostname: config.hostname, listeners: self.listeners });
-  const secretKey = await openSecretKey(folder.path);
-  const opened = await openSqliteStorage({ path: folder.databaseFile, takeOver: true });
+  const { storage: opened, secretKey } = await openStore(config, folder);
   const place = config.store.kind === 'sqlite' ? 'disk' : 'database';
   const { storage, awayMs } = guardStore(opened, { place });
   const isOwnHost = (
