@@ -1,9 +1,9 @@
 /** A real store whose calls can be made to fail or to hang, as a database that is away makes them. */
-import { type Storage, StorageError } from '../../src/storage/contract.ts';
+import { type AcceptInput, type Storage, StorageError } from '../../src/storage/contract.ts';
 
 export interface MoodyStorage {
   readonly storage: Storage;
-  /** What calls do from now on; leaving `hangs` lets the calls that hang go on to the store. */
+  /** What calls do from now on; leaving `hangs` makes those that hang fail. */
   set(mood: 'well' | 'fails' | 'hangs'): void;
   /** Calls that hang now. */
   readonly hanging: number;
@@ -29,13 +29,15 @@ export function moodyStorage(inner: Storage, only?: readonly (keyof Storage)[]):
       )
         return call;
       return async (...args: unknown[]) => {
-        if (mood === 'fails') throw new StorageError('unavailable', 'the connection is lost');
+        if (mood === 'well') return call(...args);
         if (mood === 'hangs') {
           hanging += 1;
           await gate.promise;
           hanging -= 1;
         }
-        return call(...args);
+        // An engine gives up the body of what it could not accept.
+        if (name === 'accept') (args[0] as AcceptInput).body.abort();
+        throw new StorageError('unavailable', 'the connection is lost');
       };
     },
   });
