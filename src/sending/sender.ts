@@ -10,7 +10,7 @@ import { ConnectionPool } from './connection-pool.ts';
 import { DeadAddresses } from './dead-addresses.ts';
 import type { DeliveryContext } from './delivery.ts';
 import { type Lane, Lanes } from './lanes.ts';
-import { Leases } from './leases.ts';
+import { Leases, leaseClock } from './leases.ts';
 import type { SenderDependencies } from './ports.ts';
 import { settleClaim } from './settle.ts';
 import { SmtpHostWatch } from './smtp-host-watch.ts';
@@ -26,6 +26,8 @@ export interface SenderOptions {
 }
 
 const DEFAULTS: SenderOptions = { leaseMs: 120_000, renewMs: 40_000, pollMs: 1_000, maxSessions: 100 };
+/** Where other nodes share the store: what a node that died had claimed is another one's soon. */
+export const SHARED_STORE: Pick<SenderOptions, 'leaseMs' | 'renewMs'> = { leaseMs: 20_000, renewMs: 5_000 };
 
 /** Destinations read at once. */
 const PAGE = 200;
@@ -280,12 +282,12 @@ export class Sender {
     const { leaseMs } = this.#options;
     const limit = lane.failingSince === null ? CLAIMS_PER_SESSION * lane.limit : CLAIMS_WHEN_FAILING;
     const { retryScheduleMs } = settings();
-    const takenAt = Date.now();
+    const askedAt = leaseClock();
     const begunAt = performance.now();
     const { destination } = work;
     try {
       const claims = await store.claimDue({ destination, limit, leaseMs, retryScheduleMs });
-      for (const claim of claims) this.#leases.add(claim, takenAt);
+      for (const claim of claims) this.#leases.add(claim, askedAt);
       const jobs = claims.map((claim) => ({ claim, takenAt: begunAt }));
       if (this.#state !== 'running') {
         await Promise.all(jobs.map((job) => this.#giveBack(job)));

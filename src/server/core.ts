@@ -14,14 +14,14 @@ import { Trace } from '../receiving/trace.ts';
 import { Router } from '../routing/router.ts';
 import { machineAddresses, ourselves, type SelfDescription } from '../routing/self.ts';
 import { ForwardProbe } from '../sending/probe.ts';
-import { openSecretKey } from '../settings/secrets.ts';
 import { SettingsService } from '../settings/service.ts';
 import type { Settings } from '../settings/values.ts';
 import type { NewRecipient, Storage } from '../storage/contract.ts';
-import { openSqliteStorage } from '../storage/sqlite/index.ts';
+import { guardStore } from '../storage/guard.ts';
 import type { NodeConfig } from './config.ts';
 import type { DataFolder } from './data-folder.ts';
 import type { Log } from './log.ts';
+import { openStore } from './open-store.ts';
 
 const TOKEN_KEY_BYTES = 32;
 
@@ -29,6 +29,8 @@ export interface Core {
   readonly config: NodeConfig;
   readonly folder: DataFolder;
   readonly storage: Storage;
+  /** For how long the store has answered nobody, ms; 0 when it does. */
+  readonly storeAwayMs: () => number;
   readonly settings: SettingsService;
   readonly resolver: Resolver;
   readonly router: Router;
@@ -43,8 +45,9 @@ export interface Core {
 export async function openCore(config: NodeConfig, folder: DataFolder, log: Log): Promise<Core> {
   const self = { listeners: config.listen.smtp.map(({ host, port }) => ({ address: host, port })) };
   const describe = (): SelfDescription => ({ hostname: config.hostname, listeners: self.listeners });
-  const secretKey = await openSecretKey(folder.path);
-  const storage = await openSqliteStorage({ path: folder.databaseFile, takeOver: true });
+  const { storage: opened, secretKey } = await openStore(config, folder);
+  const place = config.store.kind === 'sqlite' ? 'disk' : 'database';
+  const { storage, awayMs } = guardStore(opened, { place });
   const isOwnHost = (
     name: string,
     port: number,
@@ -66,7 +69,10 @@ export async function openCore(config: NodeConfig, folder: DataFolder, log: Log)
     resolver.close();
     await storage.close();
   };
-  return { config, folder, storage, settings, resolver, router, decision, trace, makeNotices, self, close };
+  return {
+    ...{ config, folder, storage, storeAwayMs: awayMs, settings, resolver, router, decision, trace },
+    ...{ makeNotices, self, close },
+  };
 }
 
 /** `[192.0.2.1]` or `[IPv6:…]` with an address of this machine or of `smtp.ownAddresses`. */

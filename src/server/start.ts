@@ -6,13 +6,15 @@ import { describeError } from '../mail/failure.ts';
 import { Pop3Server } from '../pop3/server.ts';
 import { createRedecide } from '../receiving/redecide.ts';
 import { SmtpServer } from '../receiving/smtp-server.ts';
-import { Sender } from '../sending/sender.ts';
+import { Sender, SHARED_STORE } from '../sending/sender.ts';
 import type { Storage } from '../storage/contract.ts';
 import { createAdminContext, portMend, type Running } from './admin-context.ts';
 import type { Endpoint, NodeConfig } from './config.ts';
 import { type Core, openCore } from './core.ts';
 import { type DataFolder, openDataFolder, removePidFile, writePidFile } from './data-folder.ts';
+import { followChanges } from './follow-changes.ts';
 import { createLog, type Log } from './log.ts';
+import { programVersion } from './version.ts';
 
 /** A second server on the folder is told at once; a command that is just finishing is waited for. */
 const LOCK_WAIT_MS = 2_000;
@@ -68,7 +70,7 @@ function refuse(message: string): number {
 function assemble(core: Core, log: Log): Parts {
   const { storage, settings, config, decision, trace } = core;
   const current = settings.current;
-  const sender = new Sender({
+  const outgoing = {
     store: storage,
     settings: current,
     routes: core.router,
@@ -76,11 +78,13 @@ function assemble(core: Core, log: Log): Parts {
     makeNotices: core.makeNotices,
     hostname: config.hostname,
     log,
-  });
+  };
+  const sender = new Sender(outgoing, config.store.kind === 'sqlite' ? {} : SHARED_STORE);
   const smtp = new SmtpServer({
     hostname: config.hostname,
     settings: current,
     storage,
+    storeAwayMs: core.storeAwayMs,
     trace,
     decision,
     log,
@@ -160,6 +164,9 @@ async function goLive(
     alarms: () => sender.alarms(),
     wakeSender: () => sender.wake(),
   };
+  const { hostname: name } = core.config;
+  await core.storage.announce({ name, version: await programVersion(), listeners });
+  followChanges(core.storage, core.settings, log, () => sender.wake());
   parts.control = await ControlServer.open(core.config.data, createAdminContext(core, running));
   await writePidFile(folder);
   core.storage.onQueued(() => sender.wake());

@@ -190,7 +190,8 @@ export async function startCmail(t: CleanUp, options: CmailOptions = {}): Promis
     if (running !== undefined) await endProcess(running, 'SIGTERM');
     await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   });
-  const configFile = await writeConfig(folder, dataDir, { ...(await storeConfig(t)), ...options.config });
+  const store = options.config?.store === undefined ? await storeConfig(t) : {};
+  const configFile = await writeConfig(folder, dataDir, { ...store, ...options.config });
   const start = async (env?: CmailOptions['env']): Promise<Running> => {
     running = spawnServer(options.launcher ?? launcher, dataDir, configFile, { ...options.env, ...env });
     await running.ready;

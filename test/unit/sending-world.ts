@@ -81,6 +81,8 @@ export class FakeQueue extends EventEmitter {
   /** Called before each chunk of a body is read. */
   onChunk: () => void = () => undefined;
   failBodies = false;
+  /** Cleared to answer that no claim is valid any more. */
+  renewing = true;
   readonly #messages = new Map<MessageId, Kept>();
   #nextId = 1;
 
@@ -164,7 +166,7 @@ export class FakeQueue extends EventEmitter {
       renewClaims: async (tokens) => {
         this.renewed.push(...tokens);
         this.emit('renewed');
-        return tokens;
+        return this.renewing ? tokens : [];
       },
       releaseExpired: async () => {
         this.released += 1;

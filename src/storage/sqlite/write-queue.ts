@@ -170,14 +170,15 @@ export class ClaimTables {
 
   /**
    * Puts expired claims (or, at a takeover, all) back into the queue, a slice at a time. Only at a takeover is
-   * an unsettled attempt known to be a dead process's: a lease of a living one lapses when the disk has trouble.
+   * an unsettled attempt known to be a dead process's: a lease of a living one lapses when the disk has trouble,
+   * and what it had is due at once.
    */
   releaseExpired(all: boolean): number {
     const now = Date.now();
     const rows = rowsOf<LapsedRow>(all ? this.#allClaimed : this.#expired, ...(all ? [] : [now]));
     for (const row of rows) {
       if (all && row.claim === CLAIM_ATTEMPT) this.#putBackAfterCrash(row);
-      else this.#putBackOne(row, null);
+      else this.#putBackOne(row, all ? null : now);
     }
     if (rows.length > 0) this.#context.flags.queued = true;
     return rows.length;
