@@ -177,13 +177,19 @@ async function goLive(
 
 /** Old history goes in slices, beside the mail. */
 function sweepFromTimeToTime(core: Core, log: Log): void {
-  const timer = setInterval(() => {
-    core.storage.sweep(core.settings.current().historyKeepMs).catch((error: unknown) => {
-      log('warn', 'old history could not be swept; the next round tries again', {
-        why: describeError(error),
-      });
-    });
-  }, SWEEP_EVERY_MS);
+  let sweeping = false;
+  const sweep = async (): Promise<void> => {
+    if (sweeping) return;
+    sweeping = true;
+    try {
+      await core.storage.sweep(core.settings.current().historyKeepMs);
+    } catch (error) {
+      const why = describeError(error);
+      log('warn', 'old history could not be swept; the next round tries again', { why });
+    }
+    sweeping = false;
+  };
+  const timer = setInterval(() => void sweep(), SWEEP_EVERY_MS);
   timer.unref();
 }
 

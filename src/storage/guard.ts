@@ -58,7 +58,6 @@ const LIMITS_MS: Readonly<Partial<Record<keyof Storage, number>>> = {
   settingChange: SHORT_MS,
   serverSecret: LONG_MS,
   keepSecret: LONG_MS,
-  keepSecret: LONG_MS,
   accept: LONG_MS,
   newestTime: LONG_MS,
   announce: SHORT_MS,
