@@ -134,20 +134,23 @@ export class Sender {
     });
   }
 
-  /** Takes no more work, lets sessions finish for `graceMs`, then ends them. What is unfinished is due again. */
+  /**
+   * Takes no more work, lets sessions finish for `graceMs`, then ends them. What is unfinished is due again. Resolves
+   * `graceMs` and twice `LAST_GRACE_MS` after the call at the latest, even when the store answers no more.
+   */
   async stop(graceMs: number): Promise<void> {
     if (this.#state === 'stopping') return;
     this.#state = 'stopping';
     clearTimeout(this.#timer);
-    await this.#looking;
     const returning = [...this.#work.values()].flatMap(({ batch }) => batch.splice(0));
-    const returned = Promise.all(returning.map((job) => this.#giveBack(job)));
-    const finished = Promise.all([returned, ...this.#workers]);
+    const returned = returning.map((job) => this.#giveBack(job));
+    const finished = Promise.all([...returned, ...this.#workers]);
     await Promise.race([finished, sleep(graceMs, undefined, { ref: false })]);
     this.#abortSessions.abort();
     await Promise.race([finished, sleep(LAST_GRACE_MS, undefined, { ref: false })]);
     this.#abortSettling.abort();
-    await finished;
+    const all = Promise.all([finished, this.#looking]);
+    await Promise.race([all, sleep(LAST_GRACE_MS, undefined, { ref: false })]);
     this.#pool.close();
     this.#leases.close();
   }
