@@ -79,7 +79,11 @@ describe('postgres: opening', () => {
       [database.server.url(database.name, wrong), /user name or password/, wrong.password],
       [database.server.url('no_such_database', role), /no such database/, role.password],
       [database.server.url(database.name, role), /lacks rights/, role.password],
-      [`postgres://u:secret-word@127.0.0.1:${await freePort('127.0.0.1')}/cmail`, /no database answers/, 'secret-word'],
+      [
+        `postgres://u:secret-word@127.0.0.1:${await freePort('127.0.0.1')}/cmail`,
+        /no database answers/,
+        'secret-word',
+      ],
       ['postgres://u:secret-word@nowhere.invalid:5432/cmail', /no address/, 'secret-word'],
     ];
     for (const [url, words, password] of cases) {

@@ -343,7 +343,7 @@ describe('a failure while the store is away', () => {
     const anna = { afterUid: 0, limit: 10 };
     assert.deepEqual((await world.inner.inbox(world.anna.id, anna)).entries, []);
     directory.set('well');
-    await world.inner.retry({ all: true });
+    await world.inner.retry({ all: true }, 'root');
     await poll('the failure', async () => (await recipientOf())?.state === 'failed');
     assert.equal((await world.inner.inbox(world.anna.id, anna)).entries.length, 1);
   });

@@ -5,6 +5,7 @@ import {
   CLAIM_SCAN,
   makeToken,
   PROCESS_DIED,
+  queueOnHold,
   readToken,
   setAside,
   waitBefore,
@@ -260,19 +261,22 @@ export async function putBackOf(context: WriteContext, deadNode: string): Promis
 async function putBack(context: WriteContext, rows: readonly LapsedRow[]): Promise<void> {
   if (rows.length === 0) return;
   const { tx, flags } = context;
+  const { nowMs, holdAll } = await queueState(tx);
+  const told = rows.filter(({ dead, crashes }) => holdAll || (dead && crashes + 1 >= CRASHES_UNTIL_HELD));
   await lockMessages(
     tx,
-    rows
-      .filter(({ dead, crashes }) => dead && crashes + 1 >= CRASHES_UNTIL_HELD)
-      .map((row) => row.message_id),
+    told.map(({ message_id }) => message_id),
   );
-  const { nowMs, holdAll } = await queueState(tx);
   const events: EventRow[] = [];
-  const resting = holdAll ? HELD : QUEUED;
+  const restingState = ({ message_id, address }: LapsedRow) => {
+    if (!holdAll) return QUEUED;
+    events.push({ messageId: message_id, event: queueOnHold(address) });
+    return HELD;
+  };
   const changed = rows.map((row): JsonRow => {
     const { message_id, idx, address, claim, next_attempt_at } = row;
     if (!row.dead || claim !== CLAIM_ATTEMPT) {
-      const state = claim === CLAIM_REMOVAL_OF_HELD ? HELD : resting;
+      const state = claim === CLAIM_REMOVAL_OF_HELD ? HELD : restingState(row);
       return { message_id, idx, state, due_at: nowMs, crashes: row.crashes, words: null };
     }
     const crashes = row.crashes + 1;
@@ -284,7 +288,7 @@ async function putBack(context: WriteContext, rows: readonly LapsedRow[]): Promi
     }
     // The first time a node's end is nobody's fault: another node takes over at once. What goes on ending nodes waits.
     const due = crashes === 1 ? nowMs : next_attempt_at;
-    return { message_id, idx, state: held ? HELD : resting, due_at: due, crashes, words };
+    return { message_id, idx, state: held ? HELD : restingState(row), due_at: due, crashes, words };
   });
   await tx.run(
     `UPDATE recipient AS r SET state = x.state, due_at = x.due_at, token = NULL, claim = 0, crashes = x.crashes,
