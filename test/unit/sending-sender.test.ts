@@ -208,6 +208,29 @@ describe('a claim', () => {
     await world.sender.stop(200);
   });
 
+  it('of another node is left alone for a while after the store was away for long', async (t) => {
+    const far = await peer(t);
+    const world = makeWorld(t, () => route([host(far)]), {}, { leaseMs: 400, renewMs: 100, pollMs: 20 });
+    world.queue.settleErrors.push(
+      ...Array.from({ length: 3 }, () => new StorageError('unavailable', 'gone')),
+      new StorageError('stale-claim', 'lapsed'),
+    );
+    const mine = world.queue.add({ to: ['x@far.test'] });
+    world.sender.start();
+    await far.waitForMessages(1);
+    world.queue.away = true;
+    const others = world.queue.add({ to: ['y@other.test'] });
+    // The fourth try to record is refused: its claim is another one's by now.
+    while (world.queue.settleErrors.length > 0) await new Promise((done) => setTimeout(done, 20));
+    world.queue.lapse();
+    world.queue.away = false;
+    await world.queue.waitForSettled(1);
+    assert.equal(world.queue.recipients(mine)[0]?.state, 'delivered');
+    await new Promise((done) => setTimeout(done, 300));
+    assert.equal(world.queue.recipients(others)[0]?.state, 'queued');
+    assert.equal(far.messages.length, 1);
+  });
+
   it('that lapsed before its delivery could be recorded is not sent again to who has it', async (t) => {
     const far = await peer(t, { recipients: { 'later@far.test': '450 4.2.1 Not now' } });
     const world = makeWorld(t, () => route([host(far)]));

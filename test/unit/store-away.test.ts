@@ -17,6 +17,7 @@ import { Trace } from '../../src/receiving/trace.ts';
 import { Sender, type SenderOptions } from '../../src/sending/sender.ts';
 import { createAdminContext } from '../../src/server/admin-context.ts';
 import type { Core } from '../../src/server/core.ts';
+import { noticeMaker } from '../../src/server/notice-maker.ts';
 import { StorageError } from '../../src/storage/contract.ts';
 import { guardStore } from '../../src/storage/guard.ts';
 import { openSqliteStorage } from '../../src/storage/sqlite/index.ts';
@@ -290,6 +291,48 @@ describe('sending while the store is away', () => {
     const waitMs = (recipient.nextAttemptAt ?? 0) - Date.now();
     assert.ok(waitMs > 5_000 && waitMs <= 10_000, `${waitMs} ms`);
     assert.equal(far.messages.length, 0);
+  });
+});
+
+describe('a failure while the store is away', () => {
+  it('waits until its notice can be addressed, and is then told to its sender', async (t) => {
+    const world = await makeWorld(t);
+    const far = await farPeer(t, { at: { rcpt: '550 5.1.1 Unknown' } });
+    const directory = moodyStorage(world.inner, ['domain', 'entry', 'postmaster']);
+    const decision = { ...world.decision, directory: new Directory(directory.storage) };
+    const { settings, storage, log } = world;
+    const makeNotices = noticeMaker({ hostname: 'mail.here.test', storage, settings, decision, log });
+    // At the first attempt the directory goes away between the decision and the notice.
+    let attempts = 0;
+    const plan = async () => {
+      if (attempts++ === 0) directory.set('fails');
+      return route([host(far)]);
+    };
+    const redecide = createRedecide(world.decision, settings);
+    const sender = new Sender(
+      {
+        ...{ store: storage, settings, redecide, makeNotices, hostname: 'mail.here.test', log },
+        routes: { plan, fallback: async () => null },
+      },
+      { pollMs: 100 },
+    );
+    t.after(() => sender.stop(100));
+    const id = await accept(world.inner, [queued('x@far.test')], 'Subject: x\r\n\r\n', {
+      sender: 'anna@here.test',
+    });
+    sender.start();
+    const recipientOf = async () => (await world.inner.message(id))?.message.recipients[0];
+    const waiting = await poll('the attempt', async () => {
+      const found = await recipientOf();
+      return found?.state === 'queued' && found.attempts === 1 && found;
+    });
+    assert.equal(waiting.lastKind, 'local');
+    const anna = { afterUid: 0, limit: 10 };
+    assert.deepEqual((await world.inner.inbox(world.anna.id, anna)).entries, []);
+    directory.set('well');
+    await world.inner.retry({ all: true }, 'root');
+    await poll('the failure', async () => (await recipientOf())?.state === 'failed');
+    assert.equal((await world.inner.inbox(world.anna.id, anna)).entries.length, 1);
   });
 });
 

@@ -11,6 +11,8 @@ const CALL_TIMEOUT_MS = 25_000;
 /** A node cut off in the middle of a transaction must not keep rows locked for the others. */
 const IDLE_IN_TRANSACTION_MS = 10_000;
 const CONNECT_TIMEOUT_S = 8;
+/** The driver tries for ever to connect to what closes connections at once; a call does not wait for that. */
+const CONNECT_WAIT_MS = 9_000;
 const RECONNECT_WAIT_S = 0.1;
 const RETRIES = 6;
 const RETRY_WAIT_MS = 20;
@@ -118,6 +120,8 @@ export class Connection {
   #client: Sql | null = null;
   /** Grows with every connection that ended. */
   #generation = 0;
+  /** Something was answered since the last connection ended. */
+  #answered = false;
   #closed = false;
 
   constructor(options: ConnectionOptions) {
@@ -156,7 +160,7 @@ export class Connection {
   drop(): void {
     const client = this.#client;
     this.#client = null;
-    this.#generation++;
+    this.#ended();
     // Rejects what is under way; what its own end says is of no use to anybody.
     client?.end({ timeout: 0 }).catch(() => undefined);
   }
@@ -170,16 +174,21 @@ export class Connection {
 
   #current(): Sql {
     if (this.#closed) throw unavailable('the store is closed');
-    this.#client ??= makeClient(this.#options, () => {
-      this.#generation++;
-    });
+    this.#client ??= makeClient(this.#options, () => this.#ended());
     return this.#client;
   }
 
-  #send(client: Sql, sql: string, values: readonly Value[]): Promise<unknown[]> {
+  #ended(): void {
+    this.#generation++;
+    this.#answered = false;
+  }
+
+  async #send(client: Sql, sql: string, values: readonly Value[]): Promise<unknown[]> {
     const simple = values.length === 0;
     const query = client.unsafe(sql, values.map(parameter) as never[], simple ? {} : { prepare: true });
-    return query.execute() as unknown as Promise<unknown[]>;
+    const rows = await (query.execute() as unknown as Promise<unknown[]>);
+    this.#answered = true;
+    return rows;
   }
 
   async #transact<T>(begin: string, work: (tx: Runner) => Promise<T>, commit: CommitState): Promise<T> {
@@ -213,10 +222,14 @@ export class Connection {
   async #bounded<T>(call: (commit: CommitState) => Promise<T>): Promise<T> {
     const commit: CommitState = { sent: false };
     const { promise: late, reject } = Promise.withResolvers<never>();
-    const timer = setTimeout(() => {
+    const giveUp = (afterMs: number) => {
       this.drop();
-      reject(unavailable(`${this.place}: no answer within ${CALL_TIMEOUT_MS / 1000} s`, connectionLost()));
-    }, CALL_TIMEOUT_MS);
+      reject(unavailable(`${this.place}: no answer within ${afterMs / 1000} s`, connectionLost()));
+    };
+    const connecting = setTimeout(() => {
+      if (!this.#answered) giveUp(CONNECT_WAIT_MS);
+    }, CONNECT_WAIT_MS);
+    const timer = setTimeout(() => giveUp(CALL_TIMEOUT_MS), CALL_TIMEOUT_MS);
     try {
       return await Promise.race([call(commit), late]);
     } catch (error) {
@@ -225,6 +238,7 @@ export class Connection {
       if (commit.sent && isLost(error)) throw new LostCommit('unavailable', told.message, { cause: told });
       throw told;
     } finally {
+      clearTimeout(connecting);
       clearTimeout(timer);
     }
   }

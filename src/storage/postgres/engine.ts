@@ -144,7 +144,7 @@ export class PostgresStorage extends OperationStorage {
 
   protected async end(): Promise<void> {
     this.#alarm.close();
-    if (this.#started) {
+    if (this.#started && this.alarms().length === 0) {
       try {
         await this.#lanes.out.run('orphanBodies', null);
       } catch {
@@ -152,7 +152,7 @@ export class PostgresStorage extends OperationStorage {
       }
     }
     await Promise.all(LANES.map((name) => this.#lanes[name].close()));
-    await this.#nodes.close();
+    await this.#nodes.close(this.alarms().length === 0);
     await this.#readers.close();
   }
 
