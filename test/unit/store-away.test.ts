@@ -272,6 +272,19 @@ describe('sending while the store is away', () => {
     });
   }
 
+  it('stops in time although what it delivered cannot be recorded and the queue not be read', async (t) => {
+    const world = await makeWorld(t);
+    const { storage } = guardStore(world.moody.storage, { place: 'database', limitMs: 60_000 });
+    const far = await farPeer(t, { beforeTaken: () => world.moody.set('hangs') });
+    const { sender } = await sendingTo(t, { ...world, storage }, far);
+    await accept(world.inner, [queued('x@far.test')]);
+    await far.waitForMessages(1);
+    const startedAt = performance.now();
+    await sender.stop(100);
+    const tookMs = performance.now() - startedAt;
+    assert.ok(tookMs < 5_500, `${tookMs} ms`);
+  });
+
   it('puts off for seconds, not for the whole retry interval, what could not be read', async (t) => {
     const world = await makeWorld(t);
     const far = await farPeer(t);

@@ -4,10 +4,10 @@ import postgres from 'postgres';
 import { StorageError } from '../contract.ts';
 import { endsConnection, isLost, isRetryable, toStorageError, unavailable } from './errors.ts';
 
-/** The database gives a statement up after this time, so that it does not go on for nobody. */
-export const STATEMENT_TIMEOUT_MS = 20_000;
-/** We give up a little later: then the database does not answer at all, and the connection is thrown away. */
+/** A call is given up after this time: the database does not answer, and the connection is thrown away. */
 const CALL_TIMEOUT_MS = 25_000;
+/** The database gives a statement up so much sooner, so that it does not go on for nobody. */
+const STATEMENT_SOONER_MS = 5_000;
 /** A node cut off in the middle of a transaction must not keep rows locked for the others. */
 const IDLE_IN_TRANSACTION_MS = 10_000;
 const CONNECT_TIMEOUT_S = 8;
@@ -28,9 +28,12 @@ export interface ConnectionOptions {
   /** Connections at most; transactions want exactly one. */
   readonly max: number;
   readonly readOnly: boolean;
+  /** For calls that read everything; `CALL_TIMEOUT_MS` otherwise. */
+  readonly callTimeoutMs?: number;
 }
 
-function makeClient({ url, max, readOnly }: ConnectionOptions, onclose: () => void) {
+function makeClient(options: ConnectionOptions, onclose: () => void) {
+  const { url, max, readOnly, callTimeoutMs = CALL_TIMEOUT_MS } = options;
   return postgres(url, {
     max,
     onclose,
@@ -45,7 +48,7 @@ function makeClient({ url, max, readOnly }: ConnectionOptions, onclose: () => vo
     types: { bigint: { to: 20, from: [20], parse: Number, serialize: String } },
     connection: {
       application_name: 'cmail',
-      statement_timeout: STATEMENT_TIMEOUT_MS,
+      statement_timeout: callTimeoutMs - STATEMENT_SOONER_MS,
       idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
       ...(readOnly ? { default_transaction_read_only: true } : {}),
     },
@@ -231,13 +234,15 @@ export class Connection {
     const connecting = setTimeout(() => {
       if (!this.#answered) giveUp(CONNECT_WAIT_MS);
     }, CONNECT_WAIT_MS);
-    const timer = setTimeout(() => giveUp(CALL_TIMEOUT_MS), CALL_TIMEOUT_MS);
+    const { callTimeoutMs = CALL_TIMEOUT_MS } = this.#options;
+    const timer = setTimeout(() => giveUp(callTimeoutMs), callTimeoutMs);
     try {
       return await Promise.race([call(commit), late]);
     } catch (error) {
       if (endsConnection(error)) this.drop();
       const told = toStorageError(error, this.place);
-      if (commit.sent && isLost(error)) throw new LostCommit('unavailable', told.message, { cause: told });
+      if (commit.sent && isLost(error))
+        throw new LostCommit('unavailable', told.message, { cause: told, place: 'database' });
       throw told;
     } finally {
       clearTimeout(connecting);

@@ -13,6 +13,8 @@ import { prepareSchema } from './schema.ts';
 import { runGroup } from './write-group.ts';
 
 const READERS = 3;
+/** Verifying reads everything. */
+const VERIFY_TIMEOUT_MS = 3_600_000;
 /** Reads under way and waiting; more than that wait for nothing good. */
 const READS_AT_ONCE = 5_000;
 /** What brings mail in; everything else goes the other way, so that neither waits for the other's commit. */
@@ -82,7 +84,7 @@ export class PostgresStorage extends OperationStorage {
 
   async verify(): Promise<readonly string[]> {
     // A connection of its own: it reads everything, and mail must not wait for that.
-    const connection = this.#connect(1);
+    const connection = new Connection({ ...this.#options, max: 1, callTimeoutMs: VERIFY_TIMEOUT_MS });
     try {
       return await connection.snapshot(verifyStore);
     } finally {
