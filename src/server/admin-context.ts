@@ -3,10 +3,13 @@ import { stat, statfs } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { systemAuthor } from '../admin/author.ts';
 import type { AdminContext, CheckFinding, Machine } from '../admin/context.ts';
+import { placeOf } from '../admin/operation.ts';
 import { hashPassword } from '../directory/password.ts';
 import { systemServers } from '../dns/servers.ts';
 import { clientAt } from '../receiving/client.ts';
 import { machineAddresses } from '../routing/self.ts';
+import { type Storage, StorageError } from '../storage/contract.ts';
+import type { NodeInfo } from '../storage/nodes-contract.ts';
 import { checkHosts } from './check-hosts.ts';
 import type { NodeConfig } from './config.ts';
 import type { Core } from './core.ts';
@@ -57,21 +60,70 @@ export function createAdminContext(core: Core, running: Running | null): AdminCo
 
 async function status(core: Core, running: Running | null): Promise<object> {
   const { storage, config } = core;
-  const queue = await storage.counts();
+  const stored = await storedState(storage);
+  const { queue } = stored;
   return {
     running: running !== null,
     hostname: config.hostname,
     data: config.data,
     pid: running === null ? null : process.pid,
-    startedAt: running === null ? null : new Date(running.startedAtMs).toISOString(),
+    startedAt: running === null ? null : isoTime(running.startedAtMs),
     listeners: running?.listeners ?? {},
     sessions: running?.sessions() ?? {},
-    queue: { ...queue, oldestAt: queue.oldestAt === null ? null : new Date(queue.oldestAt).toISOString() },
+    queue: queue === null ? null : { ...queue, oldestAt: isoTime(queue.oldestAt) },
     destinations: running?.destinations() ?? [],
+    nodes: stored.nodes,
     handedOnBytes: storage.handedOnBytes(),
     memoryBytes: process.memoryUsage.rss(),
-    alarms: [...storage.alarms(), ...setAside(queue.crashed), ...(running?.alarms() ?? [])],
+    alarms: [
+      ...storage.alarms(),
+      ...stored.alarms,
+      ...setAside(queue?.crashed ?? 0),
+      ...(running?.alarms() ?? []),
+    ],
   };
+}
+
+type Counts = Awaited<ReturnType<Storage['counts']>>;
+
+interface StoredState {
+  /** null when the store cannot be read. */
+  readonly queue: Counts | null;
+  /** The nodes on the store; null when it cannot be read. */
+  readonly nodes: readonly object[] | null;
+  readonly alarms: readonly string[];
+}
+
+/** What is in the store; that it cannot be read is no reason to say nothing at all. */
+async function storedState(storage: Storage): Promise<StoredState> {
+  try {
+    const [queue, nodes] = await Promise.all([storage.counts(), storage.nodes()]);
+    return { queue, nodes: worthTelling(nodes).map((node) => nodeJson(node, storage.nodeId)), alarms: [] };
+  } catch (error) {
+    if (!(error instanceof StorageError) || error.kind !== 'unavailable') throw error;
+    const alarm = `The store cannot be read: ${error.message}. Mail is put off and nothing is lost; look at ${placeOf(error)}, CMail then goes on by itself.`;
+    return { queue: null, nodes: null, alarms: [alarm] };
+  }
+}
+
+/** Without the earlier runs of nodes that were started again. */
+function worthTelling(nodes: readonly NodeInfo[]): readonly NodeInfo[] {
+  const told = new Map<string, NodeInfo>();
+  for (const node of nodes.toSorted((a, b) => b.seenAt - a.seenAt)) {
+    // Two that are alive under one name are a mistake that should be seen.
+    const key = node.alive ? node.id : node.name;
+    const sameName = [...told.values()].some(({ name }) => name === node.name);
+    if (node.alive || !sameName) told.set(key, node);
+  }
+  return [...told.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function nodeJson({ startedAt, seenAt, ...node }: NodeInfo, ownId: string): object {
+  return { ...node, self: node.id === ownId, startedAt: isoTime(startedAt), seenAt: isoTime(seenAt) };
+}
+
+function isoTime(ms: number | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString();
 }
 
 function setAside(recipients: number): string[] {

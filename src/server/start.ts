@@ -1,4 +1,5 @@
 /** The server: takes the data folder, opens everything in order, says ready, and closes in order. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ControlServer } from '../admin/control-server.ts';
 import { verifyPassword } from '../directory/password.ts';
 import { parseAddress } from '../mail/address.ts';
@@ -6,19 +7,29 @@ import { describeError } from '../mail/failure.ts';
 import { Pop3Server } from '../pop3/server.ts';
 import { createRedecide } from '../receiving/redecide.ts';
 import { SmtpServer } from '../receiving/smtp-server.ts';
-import { Sender } from '../sending/sender.ts';
+import { Sender, type SenderOptions } from '../sending/sender.ts';
 import type { Storage } from '../storage/contract.ts';
+import { NODE_LEASE_MS } from '../storage/nodes-contract.ts';
 import { createAdminContext, portMend, type Running } from './admin-context.ts';
 import type { Endpoint, NodeConfig } from './config.ts';
 import { type Core, openCore } from './core.ts';
 import { type DataFolder, openDataFolder, removePidFile, writePidFile } from './data-folder.ts';
+import { followChanges } from './follow-changes.ts';
 import { createLog, type Log } from './log.ts';
+import { programVersion } from './version.ts';
 
 /** A second server on the folder is told at once; a command that is just finishing is waited for. */
 const LOCK_WAIT_MS = 2_000;
 /** How long open transactions may take at the end. */
 const STOP_GRACE_MS = 10_000;
+/** A store that answers no more must not keep the server from ending; nothing that was promised is lost by it. */
+const STORE_CLOSE_MS = 5_000;
 const SWEEP_EVERY_MS = 60_000;
+/**
+ * Where other nodes share the store: a node that is not heard of for the length of its lease loses what it had claimed,
+ * so no claim is held for longer.
+ */
+const SHARED_STORE: Partial<SenderOptions> = { leaseMs: NODE_LEASE_MS, renewMs: NODE_LEASE_MS / 4 };
 
 /** Compared with when the account does not exist, so that the answer takes as long as for one that does. */
 const NO_ACCOUNT_HASH =
@@ -68,7 +79,7 @@ function refuse(message: string): number {
 function assemble(core: Core, log: Log): Parts {
   const { storage, settings, config, decision, trace } = core;
   const current = settings.current;
-  const sender = new Sender({
+  const outgoing = {
     store: storage,
     settings: current,
     routes: core.router,
@@ -76,11 +87,13 @@ function assemble(core: Core, log: Log): Parts {
     makeNotices: core.makeNotices,
     hostname: config.hostname,
     log,
-  });
+  };
+  const sender = new Sender(outgoing, config.store.kind === 'sqlite' ? {} : SHARED_STORE);
   const smtp = new SmtpServer({
     hostname: config.hostname,
     settings: current,
     storage,
+    storeAwayMs: core.storeAwayMs,
     trace,
     decision,
     log,
@@ -160,6 +173,9 @@ async function goLive(
     alarms: () => sender.alarms(),
     wakeSender: () => sender.wake(),
   };
+  const { hostname: name } = core.config;
+  await core.storage.announce({ name, version: await programVersion(), listeners });
+  followChanges(core.storage, core.settings, log, () => sender.wake());
   parts.control = await ControlServer.open(core.config.data, createAdminContext(core, running));
   await writePidFile(folder);
   core.storage.onQueued(() => sender.wake());
@@ -170,13 +186,19 @@ async function goLive(
 
 /** Old history goes in slices, beside the mail. */
 function sweepFromTimeToTime(core: Core, log: Log): void {
-  const timer = setInterval(() => {
-    core.storage.sweep(core.settings.current().historyKeepMs).catch((error: unknown) => {
-      log('warn', 'old history could not be swept; the next round tries again', {
-        why: describeError(error),
-      });
-    });
-  }, SWEEP_EVERY_MS);
+  let sweeping = false;
+  const sweep = async (): Promise<void> => {
+    if (sweeping) return;
+    sweeping = true;
+    try {
+      await core.storage.sweep(core.settings.current().historyKeepMs);
+    } catch (error) {
+      const why = describeError(error);
+      log('warn', 'old history could not be swept; the next round tries again', { why });
+    }
+    sweeping = false;
+  };
+  const timer = setInterval(() => void sweep(), SWEEP_EVERY_MS);
   timer.unref();
 }
 
@@ -192,5 +214,8 @@ function stopSignal(): Promise<string> {
 async function closeAll(parts: Parts, graceMs: number): Promise<void> {
   await parts.control?.close();
   await Promise.all([parts.smtp.close(graceMs), parts.pop3.close(graceMs), parts.sender.stop(graceMs)]);
-  await parts.core.close();
+  const late = new AbortController();
+  const limit = sleep(STORE_CLOSE_MS, undefined, { signal: late.signal }).catch(() => undefined);
+  await Promise.race([parts.core.close(), limit]);
+  late.abort();
 }

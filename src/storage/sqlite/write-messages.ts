@@ -1,7 +1,8 @@
 import type { AcceptInput, NewEvent, NewRecipient, NoticeInput } from '../contract.ts';
 import { StorageError } from '../contract.ts';
-import type { AcceptOp } from './protocol.ts';
-import { DELIVERED, HELD, QUEUED, sourceKindNumber } from './rows.ts';
+import { queueOnHold } from '../shared/claims.ts';
+import type { AcceptOp } from '../shared/operations.ts';
+import { DELIVERED, HELD, QUEUED, sourceKindNumber } from '../shared/rows.ts';
 import type { BodyTable } from './write-bodies.ts';
 import { rowOf, type WriterContext } from './writer-context.ts';
 
@@ -180,7 +181,7 @@ export class MessageTables {
   /** Where a recipient waits from now on; being held because the whole queue is on hold is an event. */
   restingState(messageId: number, address: string): number {
     if (rowOf<{ value: number }>(this.#holdAll)?.value !== 1) return QUEUED;
-    this.addEvents(messageId, [{ kind: 'held', recipient: address, detail: { reason: 'queue on hold' } }]);
+    this.addEvents(messageId, [queueOnHold(address)]);
     return HELD;
   }
 
