@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { resolve } from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { isDeepStrictEqual } from 'node:util';
 import { type Cmail, startCmail } from '../support/cmail.ts';
 import { startDnsServer } from '../support/dns-server.ts';
 import { greeted } from '../support/smtp-client.ts';
@@ -93,11 +94,14 @@ test('a message whose sending throws is set aside after the third time and block
   const status = await cmail.json<{ alarms: string[]; queue: { crashed: number } }>(['status']);
   assert.equal(status.queue.crashed, 1);
   assert.match(crashAlarms(status)[0] ?? '', /1 queued recipient was set aside.*queue release/);
-  const listed = await cmail.json<Listed[]>(['queue', 'list']);
-  assert.deepEqual(
-    listed.map(({ id, recipients }) => [id, recipients[0]?.state]),
-    [[poison, 'held']],
-  );
+  // What the peer has got is recorded a moment later.
+  await cmail.waitFor('nothing but the held message in the queue', async () => {
+    const listed = await cmail.json<Listed[]>(['queue', 'list']);
+    return isDeepStrictEqual(
+      listed.map(({ id, recipients }) => [id, recipients[0]?.state]),
+      [[poison, 'held']],
+    );
+  });
 
   await cmail.run(['queue', 'release', poison]);
   // Its next attempt is due by the schedule.
@@ -109,15 +113,35 @@ test('a message whose sending throws is set aside after the third time and block
   assert.equal(peer.messages.length, 1);
 });
 
+/**
+ * The recipient when it is no longer in the hands of the process that died, which another one on a shared store
+ * knows after 15 s; null when the process died again before.
+ */
+async function afterDeath(cmail: Cmail, id: string): Promise<Listed['recipients'][number] | null> {
+  let gone = false;
+  void cmail.ended.then(() => {
+    gone = true;
+  });
+  const rests = async () => {
+    if (gone) return 'gone';
+    const found = await recipient(cmail, id).catch(() => null);
+    return found !== null && found.state !== 'sending' && found;
+  };
+  const found = await cmail.waitFor('the claim of the dead process to end', rests, 40_000);
+  return found === 'gone' ? null : found;
+}
+
 test('a message that ends the process three times is set aside at the next start', async (t) => {
   const { cmail, peer } = await start(t);
   const killer = await send(cmail, 'killer@other.example');
   for (let deaths = 1; deaths <= 3; deaths++) {
     assert.equal((await cmail.ended).signal, 'SIGKILL');
     await cmail.restart();
-    const { state, lastReply } = await recipient(cmail, killer);
-    assert.equal(state, deaths < 3 ? 'queued' : 'held');
-    assert.match(lastReply ?? '', /server ended during the attempt/);
+    const rests = await afterDeath(cmail, killer);
+    // On a shared store the first death is nobody's fault, and the message was tried again at once.
+    if (rests === null && deaths === 1) continue;
+    assert.equal(rests?.state, deaths < 3 ? 'queued' : 'held');
+    assert.match(rests?.lastReply ?? '', /server ended during the attempt/);
     // The server may be gone before it answers.
     if (deaths < 3) await cmail.run(['queue', 'retry', killer]).catch(() => undefined);
   }

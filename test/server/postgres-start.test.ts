@@ -146,5 +146,12 @@ describe('secret.key', () => {
 
     await copyFile(join(first.dataDir, 'secret.key'), key);
     assert.equal((await start()).code, 0);
+
+    // The way out when every copy is lost, as docs/scaling.md has it.
+    await made.sql("DELETE FROM secret WHERE name = 'secret-key-fingerprint'");
+    await writeFile(key, `${'5a'.repeat(32)}\n`);
+    assert.equal((await start()).code, 0);
+    await copyFile(join(first.dataDir, 'secret.key'), key);
+    assert.match((await start()).stderr, /secret\.key is not the key/);
   });
 });

@@ -41,6 +41,8 @@ export interface PostgresAdmin {
 export interface Postgres extends PostgresAdmin {
   /** Stays the same over restarts. */
   readonly port: number;
+  /** Process ids of all that is it now. */
+  processes(): number[];
   /** Ends it: `fast` throws everybody out in order, `immediate` as a crash of the database alone would. */
   stop(mode?: 'fast' | 'immediate'): Promise<void>;
   /** Ends every one of its processes as a power cut of its machine would. */
@@ -196,8 +198,7 @@ class ScratchPostgres implements Postgres {
   #child: ChildProcess | null = null;
   #ended: Promise<void> = Promise.resolve();
   readonly #atExit = (): void => {
-    const pid = this.#child?.pid;
-    if (pid !== undefined) for (const one of [pid, ...childrenOf(pid)]) kill(one);
+    for (const one of this.processes()) kill(one);
     rmSync(this.#place.folder, { recursive: true, force: true, maxRetries: 5 });
   };
 
@@ -286,16 +287,19 @@ class ScratchPostgres implements Postgres {
     ).then((found) => found === 'up');
   }
 
+  processes(): number[] {
+    const pid = this.#child?.pid;
+    return pid === undefined ? [] : [pid, ...childrenOf(pid)];
+  }
+
   async stop(mode: 'fast' | 'immediate' = 'fast'): Promise<void> {
     this.#child?.kill(mode === 'fast' ? 'SIGINT' : 'SIGQUIT');
     await this.#hold(this.#ended);
   }
 
   async kill9(): Promise<void> {
-    const pid = this.#child?.pid;
-    if (pid === undefined) return;
     // The postmaster first: it would take the death of the others for a crash and start them anew.
-    const all = [pid, ...childrenOf(pid)];
+    const all = this.processes();
     for (const one of all) kill(one);
     await this.#hold(this.#ended);
     // Its shared memory is in use until the last one is gone, and a new one would not start.

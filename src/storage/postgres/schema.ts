@@ -105,7 +105,7 @@ const ATTEMPTS = 10;
 const MADE_BY_ANOTHER = new Set(['23505', '42P07', '42710']);
 
 /** The version, 0 when there is nothing yet. Throws `schema` when it is not ours, too new or half copied. */
-async function checkIdentity(connection: Connection): Promise<number> {
+async function checkIdentity(connection: Connection, newest: number): Promise<number> {
   const tables = await connection.run<{ name: string }>(
     'SELECT table_name AS name FROM information_schema.tables WHERE table_schema = current_schema()',
   );
@@ -124,16 +124,18 @@ async function checkIdentity(connection: Connection): Promise<number> {
   if (row !== undefined && row.application !== APPLICATION)
     throw new StorageError('schema', `${place} belongs to ${row.application}, not to CMail`);
   const version = row?.version ?? 0;
-  if (version > SCHEMA_VERSION) {
-    throw new StorageError(
-      'schema',
-      `${place} has schema version ${version}; this CMail knows versions up to ${SCHEMA_VERSION}: start the newer CMail that wrote it`,
-    );
-  }
+  if (version > newest) throw tooNew(place, version, newest);
   return version;
 }
 
-async function migrate(connection: Connection): Promise<void> {
+function tooNew(place: string, version: number, newest: number): StorageError {
+  return new StorageError(
+    'schema',
+    `${place} has schema version ${version}; this CMail knows versions up to ${newest}: start the newer CMail that wrote it`,
+  );
+}
+
+async function migrate(connection: Connection, steps: typeof MIGRATIONS): Promise<void> {
   await connection.run(
     'CREATE TABLE IF NOT EXISTS cmail_schema (id integer PRIMARY KEY, application text NOT NULL, version integer NOT NULL)',
   );
@@ -145,24 +147,32 @@ async function migrate(connection: Connection): Promise<void> {
     const [row] = await tx.run<{ version: number }>(
       'SELECT version FROM cmail_schema WHERE id = 1 FOR UPDATE',
     );
-    for (const step of MIGRATIONS.slice(row?.version ?? 0)) {
+    const version = row?.version ?? 0;
+    // That one may be of a newer version, and have gone further than we would.
+    if (version > steps.length) throw tooNew(connection.place, version, steps.length);
+    for (const step of steps.slice(version)) {
       for (const statement of step) await tx.run(statement);
     }
-    await tx.run('UPDATE cmail_schema SET version = $1 WHERE id = 1', [SCHEMA_VERSION]);
+    await tx.run('UPDATE cmail_schema SET version = $1 WHERE id = 1', [steps.length]);
   });
 }
 
 /**
  * Brings a database to this program's schema; several nodes may do so at once. Rejects with `schema` when it is a
- * newer CMail's or another program's, `unavailable` when it cannot be reached or written.
+ * newer CMail's or another program's, `unavailable` when it cannot be reached or written. `steps` are another
+ * version's in tests.
  */
-export async function prepareSchema(connection: Connection, readOnly: boolean): Promise<void> {
+export async function prepareSchema(
+  connection: Connection,
+  readOnly: boolean,
+  steps: typeof MIGRATIONS = MIGRATIONS,
+): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
-      const version = await checkIdentity(connection);
-      if (version === SCHEMA_VERSION) return;
+      const version = await checkIdentity(connection, steps.length);
+      if (version === steps.length) return;
       if (readOnly) throw new StorageError('schema', `${connection.place} is empty or not migrated yet`);
-      await migrate(connection);
+      await migrate(connection, steps);
       return;
     } catch (error) {
       const again = isRetryable(error) || MADE_BY_ANOTHER.has(sqlState(error) ?? '');
