@@ -27,12 +27,17 @@ run_tests_beside_postgres() {
     sh scripts/node.sh --test --test-concurrency=2 --test-timeout=900000 "$@"
 }
 
-# Tests of real servers. Left out are those about SQLite's files and the disk they are on. Unit and contract tests do
-# not depend on the store of the run: the contract's run on both engines anyway.
+# Tests of real servers. Left out are those about SQLite's files and the disk they are on, and those that bring a
+# PostgreSQL of their own and so are the same in every run. Unit and contract tests do not depend on the store of the
+# run either: the contract's run on both engines anyway.
 tests_of_servers() {
   find test/scenarios test/server test/peers test/faults -name '*.test.ts' \
     ! -path test/faults/disk.test.ts \
-    ! -path 'test/faults/power-cut*.test.ts'
+    ! -path 'test/faults/power-cut*.test.ts' \
+    ! -path test/faults/database-away.test.ts \
+    ! -path test/faults/nodes.test.ts \
+    ! -path test/server/nodes.test.ts \
+    ! -path test/server/postgres-start.test.ts
 }
 
 if [ $# -gt 0 ]; then

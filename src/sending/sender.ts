@@ -271,9 +271,6 @@ export class Sender {
     work.workers += 1;
     lane.sessions += 1;
     const worker: Promise<void> = this.#runWorker(work, lane).finally(() => {
-      work.workers -= 1;
-      lane.sessions -= 1;
-      if (work.workers === 0) this.#work.delete(work.destination);
       this.#workers.delete(worker);
       this.wake();
     });
@@ -285,16 +282,23 @@ export class Sender {
   }
 
   async #runWorker(work: Work, lane: Lane): Promise<void> {
-    for (let done = 0; ; done += 1) {
-      // The last session of a destination never leaves claims behind.
-      const mayEnd = work.batch.length === 0 || work.workers > 1;
-      if (mayEnd && (lane.sessions > lane.limit || done >= TURN)) return;
-      const job = await this.#nextJob(work, lane);
-      if (job === null) {
-        if (done === 0) this.#rest(work.destination, REST_MS);
-        return;
+    try {
+      for (let done = 0; ; done += 1) {
+        // The last session of a destination never leaves claims behind.
+        const mayEnd = work.batch.length === 0 || work.workers > 1;
+        if (mayEnd && (lane.sessions > lane.limit || done >= TURN)) return;
+        const job = await this.#nextJob(work, lane);
+        if (job === null) {
+          if (done === 0) this.#rest(work.destination, REST_MS);
+          return;
+        }
+        await this.#do(job, lane);
       }
-      await this.#do(job, lane);
+    } finally {
+      // In the same turn as the decision to end: else two that end at once would each take the other to stay.
+      work.workers -= 1;
+      lane.sessions -= 1;
+      if (work.workers === 0) this.#work.delete(work.destination);
     }
   }
 

@@ -17,8 +17,8 @@ export interface StoreUrlError {
 
 const EXAMPLE = '"postgres://cmail:password@db.example.com:5432/cmail"';
 const SSL_MODES = ['disable', 'prefer', 'require', 'verify-full'];
-/** The server that takes writes, of several: the one that was promoted after a failover. */
-const SESSION_ATTRIBUTES = ['read-write', 'primary'];
+/** Of several servers the one that takes writes; the driver does not know a standby by `read-write`. */
+const SESSION_ATTRIBUTES = ['primary'];
 const OPTIONS: Readonly<Record<string, readonly string[]>> = {
   sslmode: SSL_MODES,
   target_session_attrs: SESSION_ATTRIBUTES,
@@ -62,7 +62,7 @@ export function parseStoreUrl(text: string): Result<StorePlace, StoreUrlError> {
     );
   const options = readOptions(query);
   if (!options.ok) return refuse(options.failure.reason, options.failure.wouldDo);
-  if (places.length > 1) options.value.target_session_attrs ??= 'read-write';
+  if (places.length > 1) options.value.target_session_attrs ??= 'primary';
   if (!places.every(isLoopback)) options.value.sslmode ??= 'prefer';
   const search = new URLSearchParams(options.value).toString();
   const account = user === undefined ? '' : `${user}@`;

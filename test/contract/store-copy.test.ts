@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { rm } from 'node:fs/promises';
+import { copyFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, it, type TestContext } from 'node:test';
@@ -12,9 +12,10 @@ import { openPostgresSide } from '../../src/storage/copy/postgres-side.ts';
 import { openSqliteSide } from '../../src/storage/copy/sqlite-side.ts';
 import { openPostgresStorage } from '../../src/storage/postgres/index.ts';
 import { openSqliteStorage } from '../../src/storage/sqlite/index.ts';
-import { runCmail, temporaryFolder, writeConfig } from '../support/cmail.ts';
+import { runCmail, startCmail, temporaryFolder, writeConfig } from '../support/cmail.ts';
 import { type ScratchDatabase, scratchDatabase } from '../support/postgres-shared.ts';
 import { requirePostgres } from '../support/require.ts';
+import { greeted, letter } from '../support/smtp-client.ts';
 import { describeStore, fillStore } from './full-store.ts';
 import { accept, local, makeAccount, queued } from './storage-fixture.ts';
 
@@ -144,6 +145,39 @@ describe('store copy', () => {
     await refuses(place.cmail('store', 'copy', '--to', url), /holds accounts, mail or settings already/);
     const usage = await place.cmail('store', 'copy');
     assert.equal(usage.code, 2);
+  });
+
+  it('is used by a server afterwards, and refused while one runs', async (t) => {
+    if (!requirePostgres(t)) return;
+    const place = await makePlace(t);
+    const { folder, database } = place;
+    await withStorage(place.openSqlite(), fillStore);
+    await succeeds(place.cmail('store', 'copy', '--to', database.url));
+    const config = { store: { url: database.url } };
+    const server = await startCmail(t, { dataDir: folder, config });
+    const before = await server.json<object[]>(['mail', 'list', 'ann@example.com']);
+    const client = await greeted(server.listeners.smtp);
+    const data = letter({ from: 's@example.org', to: 'ann@example.com', subject: 'after the copy' });
+    const sent = await client.sendMessage({ from: 's@example.org', to: ['ann@example.com'], data });
+    await client.quit();
+    assert.equal(sent.end?.code, 250, sent.end?.text);
+    const after = await server.json<object[]>(['mail', 'list', 'ann@example.com']);
+    assert.equal(after.length, before.length + 1);
+    await server.run(['verify']);
+
+    const locked = await place.cmail('store', 'copy', '--from', database.url, '--to', 'sqlite');
+    assert.match(locked.stderr, /in use by another CMail/);
+    // From another folder the lock is no help; the node in the database is.
+    const other = await makePlace(t);
+    await copyFile(join(folder, 'secret.key'), join(other.folder, 'secret.key'));
+    const back = () => other.cmail('store', 'copy', '--from', database.url, '--to', 'sqlite');
+    await refuses(back(), /the node mail\.cmail\.test runs on .*stop every node first/);
+    await server.stop();
+    await succeeds(back());
+    await withStorage(other.openSqlite(), async (storage) => {
+      assert.deepEqual(await storage.verify(), []);
+      assert.ok((await storage.account('ann@example.com')) !== null);
+    });
   });
 
   it('refuses to go on with the copy of another store', async (t) => {

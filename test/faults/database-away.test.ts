@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { startCmail } from '../support/cmail.ts';
 import { startDnsServer } from '../support/dns-server.ts';
 import { startNodes, type TestNode } from '../support/nodes.ts';
 import {
@@ -24,6 +25,7 @@ import { type Postgres, startPostgres } from '../support/postgres-server.ts';
 import { requirePostgres } from '../support/require.ts';
 import { greeted } from '../support/smtp-client.ts';
 import { type SmtpPeer, startSmtpPeer } from '../support/smtp-peer.ts';
+import { startTcpProxy } from '../support/tcp-proxy.ts';
 
 const AWAY_MS = 4_000;
 /** A client must have its answer by then, whatever the database does. */
@@ -148,6 +150,30 @@ test('a database that falls silent: an answer in time, bounded memory, and on it
   await sendLoad([node], load, { messages: 100, label: 'after' });
   await assertWhole(world, load);
   t.diagnostic(`${Math.round(most / 1024 / 1024)} MB more while it was silent`);
+});
+
+test('of several hosts in store.url the one that takes writes is found, after a failover too', async (t) => {
+  if (!requirePostgres(t)) return;
+  const primary = await startPostgres();
+  const replica = await primary.replica();
+  t.after(() => Promise.all([primary.close(), replica.close()]).then(() => undefined));
+  const name = await primary.createDatabase();
+  const hosts = `127.0.0.1:${replica.port},127.0.0.1:${primary.port}`;
+  const url = primary.url(name).replace(`127.0.0.1:${primary.port}`, hosts);
+  const cmail = await startCmail(t, {
+    config: { store: { url } },
+    domains: ['local.example'],
+    accounts: [LOCAL_USER],
+  });
+  const node = { name: 'alone', cmail, way: await startTcpProxy(primary.port) };
+  t.after(() => node.way.close());
+  const load = newLoad();
+  const local = { messages: 100, everyLocal: 1 };
+  await sendLoad([node], load, { ...local, label: 'primary' });
+  const failOver = primary.kill9().then(() => replica.promote());
+  await sendLoad([node], load, { ...local, label: 'replica' });
+  await failOver;
+  assertNoneMissing(load, new Set(await collectMarkers(node, LOCAL_USER)));
 });
 
 /** Sends 20 MB to somebody; resolves to the first reply that puts off, or to how the connection ended. */

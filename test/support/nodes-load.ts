@@ -14,7 +14,7 @@ export const SENDER = { address: 'sender@local.example', password: 'long enough'
 const SESSIONS = 12;
 const PAUSE_MS = 50;
 /** Every fifth message is for a mailbox, the others leave. */
-const LOCAL_EVERY = 5;
+const EVERY_LOCAL = 5;
 
 export interface Load {
   /** Markers of what got its 250. */
@@ -40,6 +40,8 @@ export interface LoadOptions {
   /** Called after each 250 with their number; what it returns is not waited for. */
   readonly onAccepted?: (count: number) => void;
   readonly bodyBytes?: number;
+  /** Every so many are for a mailbox; 1 for all. Default 5. */
+  readonly everyLocal?: number;
 }
 
 /**
@@ -51,7 +53,7 @@ export async function sendLoad(nodes: readonly TestNode[], load: Load, options: 
   const take = (): string | null => {
     if (next >= options.messages) return null;
     next += 1;
-    return `${next % LOCAL_EVERY === 0 ? 'local' : 'far'}-${options.label}-${next}`;
+    return `${next % (options.everyLocal ?? EVERY_LOCAL) === 0 ? 'local' : 'far'}-${options.label}-${next}`;
   };
   const session = async (number: number): Promise<void> => {
     let at = number;

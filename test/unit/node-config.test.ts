@@ -105,7 +105,7 @@ describe('cmail.toml', () => {
     );
     assert.equal(
       urlOf('postgres://u@127.0.0.1:5432,localhost:5433/d'),
-      'postgres://u@127.0.0.1:5432,localhost:5433/d?target_session_attrs=read-write',
+      'postgres://u@127.0.0.1:5432,localhost:5433/d?target_session_attrs=primary',
     );
   });
 

@@ -84,6 +84,18 @@ describe('sessions', () => {
     );
   });
 
+  it('leaves no claim behind when all its sessions end in the same turn', async (t) => {
+    const far = await peer(t);
+    // Ended after the greeting, so that each session fails by itself and all are told to end at once.
+    far.script({ at: { ehlo: 'close', helo: 'close' } });
+    const world = makeWorld(t, () => route([host(far)]));
+    world.queue.settleTogether = 5;
+    for (let n = 0; n < 30; n += 1) world.queue.add({ to: [`x${n}@far.test`] });
+    world.sender.start();
+    await world.queue.waitForSettled(30);
+    assert.equal(world.queue.settled.length, 30);
+  });
+
   it('never more in all than allowed', async (t) => {
     const gate = await startGate(t);
     const world = makeWorld(t, () => route([host(gate)]), {}, { maxSessions: 7 });

@@ -85,8 +85,11 @@ export class FakeQueue extends EventEmitter {
   renewing = true;
   /** Set to make the queue unreadable. */
   away = false;
+  /** Above 1: so many calls of `settle` are answered in the same turn, as by a commit of a group. */
+  settleTogether = 1;
   readonly #messages = new Map<MessageId, Kept>();
   #nextId = 1;
+  #together: (() => void)[] = [];
 
   add({
     to,
@@ -175,7 +178,10 @@ export class FakeQueue extends EventEmitter {
         this.released += 1;
         return 0;
       },
-      settle: async (input) => this.#settle(input),
+      settle: async (input) => {
+        if (this.settleTogether > 1) await this.#inGroup();
+        this.#settle(input);
+      },
       openBody: async (id) => this.#openBody(this.#kept(id).body),
     };
     return part as QueueStore;
@@ -212,6 +218,18 @@ export class FakeQueue extends EventEmitter {
       });
     }
     return claims;
+  }
+
+  /** Waits for a group, or for nobody else to come. */
+  #inGroup(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#together.push(resolve);
+    const answer = () => {
+      for (const one of this.#together.splice(0)) one();
+    };
+    if (this.#together.length >= this.settleTogether) answer();
+    else setTimeout(answer, 100);
+    return promise;
   }
 
   #settle(input: SettleInput): void {
