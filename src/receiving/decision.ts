@@ -217,6 +217,12 @@ async function decideForward(
       known === 'known' ? 'knows the recipient' : 'could not be asked, so the recipient is accepted';
     step(work, `the forward host ${words}`);
   }
+  if (settings.refuseUnknownUsers && purpose === 'explain') {
+    step(
+      work,
+      'the forward host is asked at RCPT whether it knows the recipient, which is refused when it says no; explain does not ask',
+    );
+  }
   return end(work, 'external', 'forward', ACCEPTED(recipient.text), {
     recipients: [toQueue(work, recipient, 'forward')],
     target,

@@ -1,39 +1,8 @@
-/** The rows of BEHAVIOUR's two tables, each with what explain must say and where the message must end. */
+/** The rows of the two tables that DNS, the settings and the directory decide, each with where it must end. */
 
-/** Where the peers listen, all on one port. */
-export const FAR = '127.0.62.1';
-export const HOST = '127.0.62.2';
-export const MIRROR = '127.0.62.3';
-export const OUTSIDE = '127.0.62.4';
-/** Nobody listens there. */
-const CLOSED = '127.0.62.99';
-
-/** `dialled`: what dialling came to before, which explain can only tell in its outlook. */
-export type Ending =
-  | { readonly at: 'refused' }
-  | { readonly at: 'mailbox' }
-  | { readonly at: 'far' | 'host'; readonly dialled?: 'unreachable' | 'self' }
-  | { readonly at: 'notice'; readonly status: string; readonly dialled?: 'unreachable' | 'self' };
-
-export interface Row {
-  readonly name: string;
-  readonly client: 'local' | 'external';
-  /** Default: a local account, or somebody outside whom notices reach. */
-  readonly from?: string;
-  readonly to: string;
-  readonly settings?: Readonly<Record<string, string>>;
-  readonly zones?: Readonly<Record<string, readonly string[]>>;
-  /** What is not named is null. */
-  readonly told: {
-    readonly decision: string;
-    readonly rule: string;
-    readonly via?: string;
-    readonly fallback?: string;
-    readonly failure?: string;
-    readonly status?: string;
-  };
-  readonly ends: Ending;
-}
+import { NUMBERED_ROWS } from './explain-agrees-numbered-rows.ts';
+import { CLOSED, FALLBACK, FAR, MIRROR, OUTWARD, type Row } from './explain-agrees-row.ts';
+import { SPOKE_ROWS } from './explain-agrees-spoke-rows.ts';
 
 const GHOST = 'ghost@our.example';
 const NOTICE = { 'smtp.unknownUserNotice': 'notice' };
@@ -109,8 +78,6 @@ const unknownUsers: readonly Row[] = [
   },
 ];
 
-const OUTWARD = { decision: 'external', rule: 'not-hosted' };
-const FALLBACK = { 'smtp.fallbackToSmtpHost': 'on' };
 const LIFETIME_0 = { 'smtp.queueLifetime': '0' };
 
 /** What DNS says, which explain knows: kind, status and records. */
@@ -237,4 +204,7 @@ const others: readonly Row[] = [
   },
 ];
 
-export const ROWS: readonly Row[] = [...unknownUsers, ...known, ...dialled, ...others];
+export const ROWS: readonly Row[] = [
+  ...[...unknownUsers, ...known, ...dialled, ...others],
+  ...[...SPOKE_ROWS, ...NUMBERED_ROWS],
+];

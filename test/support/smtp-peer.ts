@@ -214,7 +214,8 @@ class Conversation {
   #socket: Socket;
   #reader: PeerReader;
   #over = false;
-  #from = '';
+  /** Of a MAIL that was taken and whose transaction goes on. */
+  #from: string | null = null;
   #parameters = '';
   #to: string[] = [];
 
@@ -250,6 +251,7 @@ class Conversation {
     if (verb === 'RCPT') return this.#rcpt(line);
     if (verb === 'DATA') return this.#data();
     if (verb === 'RSET') {
+      this.#from = null;
       this.#to = [];
       await this.#act('rset', '250 2.0.0 Forgotten');
       return;
@@ -313,13 +315,13 @@ class Conversation {
   async #mail(line: string): Promise<void> {
     const path = /^MAIL FROM:<([^>]*)>\s*(.*)$/i.exec(line);
     if (path === null) return this.#reply('501 5.5.4 Syntax');
-    this.#from = path[1] ?? '';
     this.#parameters = path[2] ?? '';
     this.#to = [];
-    await this.#act('mail', '250 2.1.0 Ok');
+    this.#from = (await this.#act('mail', '250 2.1.0 Ok')) ? (path[1] ?? '') : null;
   }
 
   async #rcpt(line: string): Promise<void> {
+    if (this.#from === null) return this.#reply('503 5.5.1 MAIL first');
     const address = /^RCPT TO:<(.*)>/i.exec(line)?.[1] ?? '';
     const special = this.#peer.current.recipients?.[address.toLowerCase()];
     const taken = await this.#act('rcpt', '250 2.1.5 Ok', special);
@@ -334,11 +336,12 @@ class Conversation {
     if (data === undefined) return;
     const message = {
       session: this.#session,
-      from: this.#from,
+      from: this.#from ?? '',
       mailParameters: this.#parameters,
       to: this.#to,
       data,
     };
+    this.#from = null;
     this.#to = [];
     const index = this.#peer.messages.length;
     // Recorded before the reply leaves, so that whoever saw the reply sees the message here.
