@@ -4,7 +4,9 @@
  * otherwise. No call blocks the event loop. A call rejects with `StorageError` only.
  */
 import type { MessageId } from '../mail/message-id.ts';
+import type { AccessStore } from './access-contract.ts';
 import type { NodeStore } from './nodes-contract.ts';
+import type { SearchStore } from './search-contract.ts';
 
 export type StorageErrorKind =
   /** Disk full, read-only, locked too long, connection lost: defer and raise an alarm. */
@@ -93,6 +95,8 @@ export interface AcceptInput {
   /** From `nextMessageId()`. */
   readonly id: MessageId;
   readonly body: BodyWriter;
+  /** As `findSubject` gives it; left out, it is found in the body. */
+  readonly subject?: string;
   /** Envelope sender; '' is the null reverse-path. */
   readonly sender: string;
   readonly source: MessageSource;
@@ -408,7 +412,14 @@ export interface SettingsStore {
 
 // ---------------------------------------------------------------- the whole
 
-export interface Storage extends QueueStore, DirectoryStore, MailboxStore, SettingsStore, NodeStore {
+export interface Storage
+  extends AccessStore,
+    SearchStore,
+    QueueStore,
+    DirectoryStore,
+    MailboxStore,
+    SettingsStore,
+    NodeStore {
   /** Known at once; never given twice, also across nodes and crashes. */
   nextMessageId(): MessageId;
   openWriter(): BodyWriter;
