@@ -412,6 +412,9 @@ export interface SettingsStore {
 
 // ---------------------------------------------------------------- the whole
 
+/** Messages taken in; recipients delivered, put off, given up. */
+export type Traffic = 'accepted' | 'delivered' | 'deferred' | 'failed';
+
 export interface Storage
   extends AccessStore,
     SearchStore,
@@ -431,6 +434,8 @@ export interface Storage
   accept(input: AcceptInput): Promise<void>;
   /** Called after each commit that queued something due now. */
   onQueued(listener: () => void): void;
+  /** Called after each commit that took mail in or brought it further on this node, with how much of it. */
+  onTraffic(listener: (what: Traffic, count: number) => void): void;
   /** What is wrong with the store now (disk full …) and what to do, for `status`; clears by itself when it is well. */
   alarms(): readonly string[];
   /** The newest time among the latest messages and changes, ms; null when there are none. */

@@ -34,6 +34,7 @@ export abstract class OperationStorage extends SearchStorage implements contract
   readonly #ids: MessageIds;
   readonly #bodies: BodyArea;
   readonly #queuedListeners: (() => void)[] = [];
+  readonly #trafficListeners: ((what: contract.Traffic, count: number) => void)[] = [];
   #sweeping: Promise<void> | null = null;
   #closed: Promise<void> | null = null;
   /** No sweep begins any more. */
@@ -96,6 +97,8 @@ export abstract class OperationStorage extends SearchStorage implements contract
         { ...rest, bodyId: tail.bodyId ?? rest.id, storedChunks, sizeBytes },
         payload,
       );
+      this.#traffic('accepted', 1);
+      this.#traffic('delivered', input.recipients.filter(({ to }) => to.type === 'local').length);
     } catch (error) {
       body.drop();
       throw error;
@@ -106,6 +109,14 @@ export abstract class OperationStorage extends SearchStorage implements contract
 
   onQueued(listener: () => void): void {
     this.#queuedListeners.push(listener);
+  }
+
+  onTraffic(listener: (what: contract.Traffic, count: number) => void): void {
+    this.#trafficListeners.push(listener);
+  }
+
+  #traffic(what: contract.Traffic, count: number): void {
+    if (count > 0) for (const listener of this.#trafficListeners) listener(what, count);
   }
 
   newestTime(): Promise<number | null> {
@@ -147,6 +158,11 @@ export abstract class OperationStorage extends SearchStorage implements contract
 
   async settle(input: contract.SettleInput): Promise<void> {
     await this.write('settle', input);
+    for (const { result } of input.outcomes) {
+      if (result.type === 'delivered' || result.type === 'failed' || result.type === 'deferred') {
+        this.#traffic(result.type, 1);
+      }
+    }
   }
 
   releaseExpired(): Promise<number> {
