@@ -2,8 +2,9 @@
 import { stat, statfs } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { systemAuthor } from '../admin/author.ts';
-import type { AdminContext, CheckFinding, Machine } from '../admin/context.ts';
+import type { AdminContext, CheckFinding, DestinationState, Machine } from '../admin/context.ts';
 import { placeOf } from '../admin/operation.ts';
+import type { TrafficMinute } from '../admin/traffic.ts';
 import { hashPassword } from '../directory/password.ts';
 import { systemServers } from '../dns/servers.ts';
 import { clientAt } from '../receiving/client.ts';
@@ -14,13 +15,16 @@ import { checkHosts } from './check-hosts.ts';
 import type { NodeConfig } from './config.ts';
 import type { Core } from './core.ts';
 import { explain } from './explain.ts';
+import { nodeFile } from './node-file.ts';
+import { sendTestMessage } from './test-message.ts';
 
 /** What only a running server adds. */
 export interface Running {
   readonly listeners: Readonly<Record<string, readonly string[]>>;
   readonly startedAtMs: number;
   sessions(): object;
-  destinations(): object;
+  destinations(): readonly DestinationState[];
+  traffic(minutes: number): readonly TrafficMinute[];
   alarms(): readonly string[];
   wakeSender(): void;
 }
@@ -48,13 +52,26 @@ export function createAdminContext(core: Core, running: Running | null): AdminCo
       }),
     isOwnHost: (host, port) => core.router.ourselves(settings.current()).isOwnHost(host, port),
     checkPorts: () => (running === null ? tryPorts(config) : Promise.resolve(openPorts(running))),
-    checkHosts: (probe) =>
-      checkHosts({ hostname: config.hostname, settings: settings.current, routes: core.router }, probe),
+    checkHosts: (probe, edited) =>
+      checkHosts(
+        {
+          hostname: config.hostname,
+          settings: edited === undefined ? settings.current : () => edited,
+          routes: core.router,
+        },
+        probe,
+      ),
     dnsServers: () => dnsServers(config),
     machine: machineOf(config.data),
     wakeSender: () => running?.wakeSender(),
     makeNotices: core.makeNotices,
     hashPassword,
+    clientAddress: null,
+    sessionId: null,
+    destinationStates: () => running?.destinations() ?? [],
+    traffic: (minutes) => running?.traffic(minutes) ?? [],
+    sendTestMessage: (message) => sendTestMessage(core, message),
+    node: nodeFile(config),
   };
 }
 
@@ -168,7 +185,8 @@ async function dnsServers({ dnsServers }: NodeConfig): Promise<readonly string[]
 /** Without a server: whether each configured port could be had. */
 async function tryPorts(config: NodeConfig): Promise<CheckFinding[]> {
   const findings: CheckFinding[] = [];
-  for (const [name, endpoints] of Object.entries(config.listen)) {
+  const admin = config.admin === null ? [] : [config.admin];
+  for (const [name, endpoints] of Object.entries({ ...config.listen, admin })) {
     for (const { host, port } of endpoints) findings.push(await tryPort(name, host, port));
   }
   return findings;

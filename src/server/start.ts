@@ -1,6 +1,8 @@
 /** The server: takes the data folder, opens everything in order, says ready, and closes in order. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ControlServer } from '../admin/control-server.ts';
+import { AdminServer } from '../admin/http/server.ts';
+import { TrafficCounter } from '../admin/traffic.ts';
 import { verifyPassword } from '../directory/password.ts';
 import { parseAddress } from '../mail/address.ts';
 import { describeError } from '../mail/failure.ts';
@@ -11,7 +13,7 @@ import { Sender, type SenderOptions } from '../sending/sender.ts';
 import type { Storage } from '../storage/contract.ts';
 import { NODE_LEASE_MS } from '../storage/nodes-contract.ts';
 import { createAdminContext, portMend, type Running } from './admin-context.ts';
-import type { Endpoint, NodeConfig } from './config.ts';
+import { type Endpoint, type NodeConfig, PAGE_FOLDER } from './config.ts';
 import { type Core, openCore } from './core.ts';
 import { type DataFolder, openDataFolder, removePidFile, writePidFile } from './data-folder.ts';
 import { followChanges } from './follow-changes.ts';
@@ -24,6 +26,8 @@ const LOCK_WAIT_MS = 2_000;
 const STOP_GRACE_MS = 10_000;
 /** A store that answers no more must not keep the server from ending; nothing that was promised is lost by it. */
 const STORE_CLOSE_MS = 5_000;
+/** Of which calls of the API get less: nobody's mail hangs on them. */
+const ADMIN_GRACE_MS = 2_000;
 const SWEEP_EVERY_MS = 60_000;
 /**
  * Where other nodes share the store: a node that is not heard of for the length of its lease loses what it had claimed,
@@ -40,7 +44,9 @@ interface Parts {
   readonly smtp: SmtpServer;
   readonly pop3: Pop3Server;
   readonly sender: Sender;
+  readonly traffic: TrafficCounter;
   control: ControlServer | null;
+  admin: AdminServer | null;
 }
 
 /** Runs until SIGTERM or SIGINT; resolves to the exit status. What went wrong is on standard error. */
@@ -52,13 +58,21 @@ export async function runServer(config: NodeConfig): Promise<number> {
   try {
     const core = await openCore(config, folder.value, log);
     parts = assemble(core, log);
+    const running = describeRunning(parts);
+    parts.admin = new AdminServer({
+      context: createAdminContext(core, running),
+      pageFolder: PAGE_FOLDER,
+      version: await programVersion(),
+      log,
+    });
     const listeners = await openListeners(parts, config);
     if (typeof listeners === 'string') {
       await closeAll(parts, 0);
       return refuse(listeners);
     }
     const stopped = stopSignal();
-    await goLive(parts, folder.value, listeners, log);
+    Object.assign(running.listeners, listeners);
+    await goLive(parts, folder.value, running, log);
     log('info', 'stopping', { signal: await stopped });
     await closeAll(parts, STOP_GRACE_MS);
     await removePidFile(folder.value);
@@ -88,6 +102,7 @@ function assemble(core: Core, log: Log): Parts {
     hostname: config.hostname,
     log,
   };
+  const traffic = new TrafficCounter();
   const sender = new Sender(outgoing, config.store.kind === 'sqlite' ? {} : SHARED_STORE);
   const smtp = new SmtpServer({
     hostname: config.hostname,
@@ -97,14 +112,16 @@ function assemble(core: Core, log: Log): Parts {
     trace,
     decision,
     log,
+    refused: () => traffic.count('refused'),
   });
+  storage.onTraffic((what, count) => traffic.count(what, count));
   const pop3 = new Pop3Server({
     mailboxes: storage,
     hostname: config.hostname,
     log,
     authenticate: (user, password) => authenticate(storage, user, password),
   });
-  return { core, smtp, pop3, sender, control: null };
+  return { core, smtp, pop3, sender, traffic, control: null, admin: null };
 }
 
 async function authenticate(
@@ -125,9 +142,10 @@ async function authenticate(
 async function openListeners(parts: Parts, config: NodeConfig): Promise<Record<string, string[]> | string> {
   const opened: Record<string, string[]> = {};
   const smtp: { address: string; port: number }[] = [];
-  for (const [name, endpoints] of Object.entries(config.listen)) {
+  const admin = config.admin === null ? [] : [config.admin];
+  for (const [name, endpoints] of Object.entries({ ...config.listen, admin })) {
     if (endpoints.length === 0) continue;
-    const service = name === 'pop3' ? parts.pop3 : parts.smtp;
+    const service = serviceOf(parts, name);
     opened[name] = [];
     for (const endpoint of endpoints) {
       const result = await tryListen(service, name, endpoint);
@@ -144,8 +162,15 @@ async function openListeners(parts: Parts, config: NodeConfig): Promise<Record<s
   return opened;
 }
 
+function serviceOf({ smtp, pop3, admin }: Parts, name: string): Listening {
+  if (name === 'admin' && admin !== null) return admin;
+  return name === 'pop3' ? pop3 : smtp;
+}
+
+type Listening = Pick<SmtpServer | Pop3Server | AdminServer, 'listen'>;
+
 async function tryListen(
-  service: SmtpServer | Pop3Server,
+  service: Listening,
   name: string,
   { host, port }: Endpoint,
 ): Promise<{ address: string; port: number } | string> {
@@ -158,21 +183,26 @@ async function tryListen(
   }
 }
 
-async function goLive(
-  parts: Parts,
-  folder: DataFolder,
-  listeners: Record<string, string[]>,
-  log: Log,
-): Promise<void> {
-  const { core, smtp, sender } = parts;
-  const running: Running = {
-    listeners,
+/** The listeners are filled in once they are open. */
+function describeRunning({
+  smtp,
+  sender,
+  traffic,
+}: Parts): Running & { listeners: Record<string, string[]> } {
+  return {
+    listeners: {},
     startedAtMs: Date.now(),
     sessions: () => ({ smtp: smtp.sessionList() }),
     destinations: () => sender.destinations(),
+    traffic: (minutes) => traffic.last(minutes),
     alarms: () => sender.alarms(),
     wakeSender: () => sender.wake(),
   };
+}
+
+async function goLive(parts: Parts, folder: DataFolder, running: Running, log: Log): Promise<void> {
+  const { core, sender } = parts;
+  const { listeners } = running;
   const { hostname: name } = core.config;
   await core.storage.announce({ name, version: await programVersion(), listeners });
   followChanges(core.storage, core.settings, log, () => sender.wake());
@@ -181,6 +211,9 @@ async function goLive(
   core.storage.onQueued(() => sender.wake());
   sender.start();
   sweepFromTimeToTime(core, log);
+  // A way of its own: not the log, and only while nobody can sign in.
+  const link = await parts.admin?.setupLink();
+  if (link) process.stderr.write(`To set CMail up, open this link in a browser (it works once): ${link}\n`);
   process.stdout.write(`ready ${JSON.stringify(listeners)}\n`);
 }
 
@@ -212,7 +245,7 @@ function stopSignal(): Promise<string> {
 }
 
 async function closeAll(parts: Parts, graceMs: number): Promise<void> {
-  await parts.control?.close();
+  await Promise.all([parts.control?.close(), parts.admin?.close(Math.min(graceMs, ADMIN_GRACE_MS))]);
   await Promise.all([parts.smtp.close(graceMs), parts.pop3.close(graceMs), parts.sender.stop(graceMs)]);
   const late = new AbortController();
   const limit = sleep(STORE_CLOSE_MS, undefined, { signal: late.signal }).catch(() => undefined);
