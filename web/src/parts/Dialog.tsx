@@ -1,0 +1,65 @@
+import { Button, Modal } from '@mantine/core';
+import { type FormEvent, type ReactNode, useState } from 'react';
+import { t } from '../strings.ts';
+import { ProblemNote } from './Note.tsx';
+
+interface DialogProps {
+  readonly title: string;
+  readonly opened: boolean;
+  readonly onClose: () => void;
+  readonly children: ReactNode;
+  /** The button that does it; without `onSubmit` there is only "Close". */
+  readonly submit?: string;
+  /** Resolves when done; the dialog closes. Rejects: the dialog stays and shows why. */
+  readonly onSubmit?: () => Promise<unknown>;
+  readonly danger?: boolean;
+  readonly disabled?: boolean;
+  readonly size?: string;
+}
+
+/** A form in a window of its own: shows that it works, shows what went wrong, closes when it is done. */
+export function Dialog(props: DialogProps) {
+  const { title, opened, onClose, children, submit, onSubmit, danger, disabled, size = 'md' } = props;
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<unknown>(null);
+  const close = () => {
+    if (busy) return;
+    setError(null);
+    onClose();
+  };
+  const send = async (event: FormEvent) => {
+    event.preventDefault();
+    event.stopPropagation();
+    if (onSubmit === undefined || busy) return;
+    setBusy(true);
+    setError(null);
+    try {
+      await onSubmit();
+      onClose();
+    } catch (reason) {
+      setError(reason);
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <Modal opened={opened} onClose={close} title={title} size={size}>
+      <form onSubmit={(event) => void send(event)} noValidate>
+        <div className="stack">
+          {children}
+          {error !== null && <ProblemNote error={error} />}
+          <div className="actions dialog-actions">
+            <Button variant="default" onClick={close} disabled={busy}>
+              {onSubmit === undefined ? t.actions.close : t.actions.cancel}
+            </Button>
+            {onSubmit !== undefined && (
+              <Button type="submit" color={danger ? 'red' : undefined} loading={busy} disabled={disabled}>
+                {submit ?? t.actions.save}
+              </Button>
+            )}
+          </div>
+        </div>
+      </form>
+    </Modal>
+  );
+}
