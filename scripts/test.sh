@@ -27,6 +27,7 @@ else
   step 'types (tsc)' node_modules/.bin/tsc --noEmit -p .
   step 'folder arrows' sh scripts/node.sh scripts/check-arrows.ts
   step 'settings reference' sh scripts/node.sh scripts/write-settings-reference.ts --check
+  step 'OpenAPI document' sh scripts/node.sh scripts/write-openapi.ts --check
   step 'tests' run_tests 'test/**/*.test.ts'
 fi
 

@@ -11,6 +11,7 @@ import { parse } from 'smol-toml';
 import { z } from 'zod';
 import { canonicalDomain } from '../mail/address.ts';
 import { describeError, failed, ok, type Result } from '../mail/failure.ts';
+import { parseStoreUrl, type StorePlace } from './store-url.ts';
 
 export interface Endpoint {
   /** Without brackets. */
@@ -27,6 +28,7 @@ export interface NodeConfig {
   readonly listen: Readonly<Record<ListenerName, readonly Endpoint[]>>;
   /** DNS servers as `address:port`; empty for the system's. */
   readonly dnsServers: readonly string[];
+  readonly store: StorePlace;
   /** The file read, null without one. */
   readonly file: string | null;
 }
@@ -113,8 +115,16 @@ function load(input: ConfigInput): NodeConfig {
     hostname: checkHostname(hostname),
     listen: listeners(env, fromFile),
     dnsServers: dnsServers(list(env.CMAIL_DNS_SERVERS) ?? fromFile.dns?.servers ?? []),
+    store: storePlace(pick(env.CMAIL_STORE_URL, fromFile.store?.url) ?? 'sqlite'),
     file,
   };
+}
+
+function storePlace(url: string): StorePlace {
+  const place = parseStoreUrl(url);
+  if (place.ok) return place.value;
+  const { shown, reason, wouldDo } = place.failure;
+  return refuse('store.url', shown, reason, wouldDo);
 }
 
 function defaultFile(): string | null {
@@ -181,15 +191,6 @@ function checkHostname(name: string): string {
 }
 
 function refuseWhatIsNotThereYet(env: ConfigInput['env'], fromFile: FileConfig): void {
-  const url = pick(env.CMAIL_STORE_URL, fromFile.store?.url);
-  if (url !== undefined && url !== 'sqlite') {
-    refuse(
-      'store.url',
-      url.replace(/:[^:@/]*@/, ':***@'),
-      'this version keeps its store in SQLite only',
-      '"sqlite" would do.',
-    );
-  }
   const admin = env.CMAIL_LISTEN_ADMIN ?? fromFile.listen?.admin;
   if (admin !== undefined && admin !== '') {
     refuse('listen.admin', admin, 'this version has no page yet', 'Leave it out or set it to "".');

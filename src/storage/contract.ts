@@ -4,6 +4,7 @@
  * otherwise. No call blocks the event loop. A call rejects with `StorageError` only.
  */
 import type { MessageId } from '../mail/message-id.ts';
+import type { NodeStore } from './nodes-contract.ts';
 
 export type StorageErrorKind =
   /** Disk full, read-only, locked too long, connection lost: defer and raise an alarm. */
@@ -401,11 +402,13 @@ export interface SettingsStore {
   settingChange(n: number): Promise<SettingChange | null>;
   /** Random bytes kept in the store, made at first use: `received-token`. The same on every node. */
   serverSecret(name: string, bytes: number): Promise<Uint8Array>;
+  /** Keeps `value` under a name that has none yet; resolves to what is kept, which may be another's. */
+  keepSecret(name: string, value: Uint8Array): Promise<Uint8Array>;
 }
 
 // ---------------------------------------------------------------- the whole
 
-export interface Storage extends QueueStore, DirectoryStore, MailboxStore, SettingsStore {
+export interface Storage extends QueueStore, DirectoryStore, MailboxStore, SettingsStore, NodeStore {
   /** Known at once; never given twice, also across nodes and crashes. */
   nextMessageId(): MessageId;
   openWriter(): BodyWriter;

@@ -1,0 +1,645 @@
+/** Every route of the API: where, who may, what goes in and comes out. The OpenAPI document and the server come from it. */
+import { z } from 'zod';
+import * as access from './shapes/access.ts';
+import { pageQuery, shortText } from './shapes/common.ts';
+import * as directory from './shapes/directory.ts';
+import * as messages from './shapes/messages.ts';
+import * as server from './shapes/server.ts';
+import * as settings from './shapes/settings.ts';
+
+export const BASE = '/api/v1';
+
+/**
+ * Who may call: `none` anybody; `session` a signed-in browser only; else whoever has the scope, which a
+ * signed-in administrator always has.
+ */
+export type RouteAccess = 'none' | 'session' | 'read' | 'write' | 'mail-source';
+
+export interface RouteShape {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /** Below `BASE`; `:name` is a parameter. */
+  readonly path: string;
+  readonly tag: string;
+  readonly summary: string;
+  readonly access: RouteAccess;
+  readonly params?: z.ZodObject;
+  readonly query?: z.ZodObject;
+  readonly body?: z.ZodType;
+  /** 204 has no answer. */
+  readonly status: 200 | 201 | 204;
+  readonly answer?: z.ZodType;
+  /** The answer is not JSON but this, and the handler makes the whole response. */
+  readonly produces?: 'message/rfc822' | 'text/event-stream' | 'application/toml';
+}
+
+const idParams = z.strictObject({ id: z.string().min(1).max(100) });
+const nameParams = z.strictObject({ name: shortText });
+const addressParams = z.strictObject({ address: shortText });
+const listQuery = z.strictObject(pageQuery);
+
+export const ROUTES = {
+  setupState: {
+    method: 'GET',
+    path: '/setup',
+    tag: 'Setup',
+    access: 'none',
+    status: 200,
+    summary: 'Whether there is an administrator yet',
+    answer: access.setupStateShape,
+  },
+  setupCheck: {
+    method: 'POST',
+    path: '/setup/check',
+    tag: 'Setup',
+    access: 'none',
+    status: 204,
+    summary: 'Whether the one-time link still works',
+    body: access.setupTokenBody,
+  },
+  setup: {
+    method: 'POST',
+    path: '/setup',
+    tag: 'Setup',
+    access: 'none',
+    status: 201,
+    summary: 'Makes the first administrator and signs in',
+    body: access.setupBody,
+    answer: access.sessionShape,
+  },
+  passwordStrength: {
+    method: 'POST',
+    path: '/password-strength',
+    tag: 'Setup',
+    access: 'none',
+    status: 200,
+    summary: 'How strong a password is; nothing is kept',
+    body: access.strengthBody,
+    answer: access.strengthShape,
+  },
+
+  signIn: {
+    method: 'POST',
+    path: '/session',
+    tag: 'Session',
+    access: 'none',
+    status: 201,
+    summary: 'Signs in: the answer sets the cookie',
+    body: access.signInBody,
+    answer: access.sessionShape,
+  },
+  session: {
+    method: 'GET',
+    path: '/session',
+    tag: 'Session',
+    access: 'read',
+    status: 200,
+    summary: 'Who is signed in',
+    answer: access.sessionShape,
+  },
+  signOut: {
+    method: 'DELETE',
+    path: '/session',
+    tag: 'Session',
+    access: 'session',
+    status: 204,
+    summary: 'Signs out',
+  },
+  sessions: {
+    method: 'GET',
+    path: '/sessions',
+    tag: 'Session',
+    access: 'session',
+    status: 200,
+    summary: 'Every session of every administrator',
+    query: listQuery,
+    answer: access.sessionList,
+  },
+  signOutEverywhere: {
+    method: 'DELETE',
+    path: '/sessions',
+    tag: 'Session',
+    access: 'session',
+    status: 204,
+    summary: "Ends all one's sessions, this one too",
+  },
+  endSession: {
+    method: 'DELETE',
+    path: '/sessions/:id',
+    tag: 'Session',
+    access: 'session',
+    status: 204,
+    summary: 'Ends one session',
+    params: idParams,
+  },
+
+  administrators: {
+    method: 'GET',
+    path: '/administrators',
+    tag: 'Administrators',
+    access: 'session',
+    status: 200,
+    summary: 'Administrators',
+    query: listQuery,
+    answer: access.administratorList,
+  },
+  addAdministrator: {
+    method: 'POST',
+    path: '/administrators',
+    tag: 'Administrators',
+    access: 'session',
+    status: 201,
+    summary: 'Adds an administrator',
+    body: access.administratorBody,
+    answer: access.administratorRow,
+  },
+  setAdministratorPassword: {
+    method: 'PUT',
+    path: '/administrators/:name/password',
+    tag: 'Administrators',
+    access: 'session',
+    status: 204,
+    summary: 'Sets a password and ends the sessions made with the old one',
+    params: nameParams,
+    body: access.administratorPasswordBody,
+  },
+  removeAdministrator: {
+    method: 'DELETE',
+    path: '/administrators/:name',
+    tag: 'Administrators',
+    access: 'session',
+    status: 204,
+    summary: 'Removes an administrator with sessions and tokens; never the last one',
+    params: nameParams,
+  },
+
+  tokens: {
+    method: 'GET',
+    path: '/tokens',
+    tag: 'Tokens',
+    access: 'session',
+    status: 200,
+    summary: 'API tokens',
+    query: listQuery,
+    answer: access.tokenList,
+  },
+  makeToken: {
+    method: 'POST',
+    path: '/tokens',
+    tag: 'Tokens',
+    access: 'session',
+    status: 201,
+    summary: 'Makes a token, which is shown this once',
+    body: access.tokenBody,
+    answer: access.newTokenShape,
+  },
+  revokeToken: {
+    method: 'DELETE',
+    path: '/tokens/:id',
+    tag: 'Tokens',
+    access: 'session',
+    status: 204,
+    summary: 'Revokes a token at once',
+    params: idParams,
+  },
+
+  audit: {
+    method: 'GET',
+    path: '/audit',
+    tag: 'Audit',
+    access: 'session',
+    status: 200,
+    summary: 'What administrators did, newest first',
+    query: listQuery,
+    answer: access.auditList,
+  },
+
+  settings: {
+    method: 'GET',
+    path: '/settings',
+    tag: 'Settings',
+    access: 'read',
+    status: 200,
+    summary: 'Every setting with all a form needs',
+    answer: settings.settingsShape,
+  },
+  changeSettings: {
+    method: 'PATCH',
+    path: '/settings',
+    tag: 'Settings',
+    access: 'write',
+    status: 200,
+    summary:
+      'Changes settings, all or nothing. 409 when they were changed after the version, with `version` and `changes` made since; 422 with errors at their fields',
+    body: settings.settingsPatchBody,
+    answer: settings.settingsDone,
+  },
+  previewSettings: {
+    method: 'POST',
+    path: '/settings/preview',
+    tag: 'Settings',
+    access: 'read',
+    status: 200,
+    summary: 'What changes would do; nothing is stored',
+    body: settings.previewBody,
+    answer: settings.previewShape,
+  },
+  settingsHistory: {
+    method: 'GET',
+    path: '/settings/history',
+    tag: 'Settings',
+    access: 'read',
+    status: 200,
+    summary: 'Changes of settings, newest first',
+    query: listQuery,
+    answer: settings.historyList,
+  },
+  revertSetting: {
+    method: 'POST',
+    path: '/settings/history/:n/revert',
+    tag: 'Settings',
+    access: 'write',
+    status: 200,
+    summary: 'Undoes one change',
+    params: settings.revertParams,
+    answer: settings.settingsDone,
+  },
+  exportSettings: {
+    method: 'GET',
+    path: '/settings/export',
+    tag: 'Settings',
+    access: 'read',
+    status: 200,
+    summary: 'Settings as a file, without secrets',
+    produces: 'application/toml',
+  },
+  explain: {
+    method: 'POST',
+    path: '/explain',
+    tag: 'Settings',
+    access: 'read',
+    status: 200,
+    summary: 'What would happen to mail for an address, by the settings in force and as edited',
+    body: settings.explainBody,
+    answer: settings.explainedShape,
+  },
+
+  messages: {
+    method: 'GET',
+    path: '/messages',
+    tag: 'Messages',
+    access: 'read',
+    status: 200,
+    summary: 'Searches messages, newest first',
+    query: messages.searchQuery,
+    answer: messages.messageList,
+  },
+  message: {
+    method: 'GET',
+    path: '/messages/:id',
+    tag: 'Messages',
+    access: 'read',
+    status: 200,
+    summary: 'The story of a message',
+    params: idParams,
+    query: messages.storyQuery,
+    answer: messages.storyShape,
+  },
+  messageHeaders: {
+    method: 'GET',
+    path: '/messages/:id/headers',
+    tag: 'Messages',
+    access: 'read',
+    status: 200,
+    summary: 'Its header section',
+    params: idParams,
+    answer: messages.headersShape,
+  },
+  messageSource: {
+    method: 'GET',
+    path: '/messages/:id/source',
+    tag: 'Messages',
+    access: 'mail-source',
+    status: 200,
+    summary: 'The whole message as a file; recorded in the audit',
+    params: idParams,
+    produces: 'message/rfc822',
+  },
+  testMessage: {
+    method: 'POST',
+    path: '/test-message',
+    tag: 'Messages',
+    access: 'write',
+    status: 201,
+    summary: 'Sends a real message from this server',
+    body: messages.testMessageBody,
+    answer: messages.testMessageShape,
+  },
+
+  destinations: {
+    method: 'GET',
+    path: '/queue/destinations',
+    tag: 'Queue',
+    access: 'read',
+    status: 200,
+    summary: 'Destinations with something waiting, the fullest first',
+    query: messages.destinationQuery,
+    answer: messages.destinationList,
+  },
+  queue: {
+    method: 'GET',
+    path: '/queue',
+    tag: 'Queue',
+    access: 'read',
+    status: 200,
+    summary: 'Messages of the queue, oldest first',
+    query: messages.queueQuery,
+    answer: messages.queueList,
+  },
+  retryQueue: {
+    method: 'POST',
+    path: '/queue/retry',
+    tag: 'Queue',
+    access: 'write',
+    status: 200,
+    summary: 'Makes it due now',
+    body: messages.queueActionBody,
+    answer: messages.queueCountShape,
+  },
+  holdQueue: {
+    method: 'POST',
+    path: '/queue/hold',
+    tag: 'Queue',
+    access: 'write',
+    status: 200,
+    summary: 'Holds it; with all also what arrives later',
+    body: messages.queueActionBody,
+    answer: messages.queueCountShape,
+  },
+  releaseQueue: {
+    method: 'POST',
+    path: '/queue/release',
+    tag: 'Queue',
+    access: 'write',
+    status: 200,
+    summary: 'Releases what is held',
+    body: messages.queueActionBody,
+    answer: messages.queueCountShape,
+  },
+  deleteQueue: {
+    method: 'POST',
+    path: '/queue/delete',
+    tag: 'Queue',
+    access: 'write',
+    status: 200,
+    summary: 'Deletes it, with or without telling the senders',
+    body: messages.queueDeleteBody,
+    answer: messages.queueCountShape,
+  },
+
+  domains: {
+    method: 'GET',
+    path: '/domains',
+    tag: 'Directory',
+    access: 'read',
+    status: 200,
+    summary: 'Hosted domains',
+    query: directory.domainQuery,
+    answer: directory.domainList,
+  },
+  addDomain: {
+    method: 'POST',
+    path: '/domains',
+    tag: 'Directory',
+    access: 'write',
+    status: 201,
+    summary: 'Adds a domain',
+    body: directory.domainBody,
+    answer: directory.domainRow,
+  },
+  changeDomain: {
+    method: 'PATCH',
+    path: '/domains/:name',
+    tag: 'Directory',
+    access: 'write',
+    status: 200,
+    summary: 'Sets forward and catch-all',
+    params: nameParams,
+    body: directory.domainPatch,
+    answer: directory.domainRow,
+  },
+  removeDomain: {
+    method: 'DELETE',
+    path: '/domains/:name',
+    tag: 'Directory',
+    access: 'write',
+    status: 204,
+    summary: 'Removes a domain without accounts and aliases',
+    params: nameParams,
+  },
+  accounts: {
+    method: 'GET',
+    path: '/accounts',
+    tag: 'Directory',
+    access: 'read',
+    status: 200,
+    summary: 'Accounts',
+    query: directory.directoryQuery,
+    answer: directory.accountList,
+  },
+  account: {
+    method: 'GET',
+    path: '/accounts/:address',
+    tag: 'Directory',
+    access: 'read',
+    status: 200,
+    summary: 'One account',
+    params: addressParams,
+    answer: directory.accountRow,
+  },
+  addAccount: {
+    method: 'POST',
+    path: '/accounts',
+    tag: 'Directory',
+    access: 'write',
+    status: 201,
+    summary: 'Adds an account',
+    body: directory.accountBody,
+    answer: directory.accountRow,
+  },
+  changeAccount: {
+    method: 'PATCH',
+    path: '/accounts/:address',
+    tag: 'Directory',
+    access: 'write',
+    status: 200,
+    summary: 'Changes quota, state, password, or makes it postmaster',
+    params: addressParams,
+    body: directory.accountPatch,
+    answer: directory.accountRow,
+  },
+  removeAccount: {
+    method: 'DELETE',
+    path: '/accounts/:address',
+    tag: 'Directory',
+    access: 'write',
+    status: 204,
+    summary: 'Removes an account with its mail',
+    params: addressParams,
+  },
+  aliases: {
+    method: 'GET',
+    path: '/aliases',
+    tag: 'Directory',
+    access: 'read',
+    status: 200,
+    summary: 'Aliases',
+    query: directory.directoryQuery,
+    answer: directory.aliasList,
+  },
+  addAlias: {
+    method: 'POST',
+    path: '/aliases',
+    tag: 'Directory',
+    access: 'write',
+    status: 201,
+    summary: 'Adds an alias',
+    body: directory.aliasBody,
+    answer: directory.aliasDone,
+  },
+  changeAlias: {
+    method: 'PATCH',
+    path: '/aliases/:address',
+    tag: 'Directory',
+    access: 'write',
+    status: 200,
+    summary: 'Sets the targets of an alias',
+    params: addressParams,
+    body: directory.aliasPatch,
+    answer: directory.aliasDone,
+  },
+  removeAlias: {
+    method: 'DELETE',
+    path: '/aliases/:address',
+    tag: 'Directory',
+    access: 'write',
+    status: 204,
+    summary: 'Removes an alias',
+    params: addressParams,
+  },
+  import: {
+    method: 'POST',
+    path: '/import',
+    tag: 'Directory',
+    access: 'write',
+    status: 200,
+    summary: 'Accounts and aliases from CSV, all or nothing; with dryRun only a preview',
+    body: directory.importBody,
+    answer: directory.importShape,
+  },
+
+  status: {
+    method: 'GET',
+    path: '/status',
+    tag: 'Server',
+    access: 'read',
+    status: 200,
+    summary: 'State of server and queue',
+    answer: server.statusShape,
+  },
+  alarms: {
+    method: 'GET',
+    path: '/alarms',
+    tag: 'Server',
+    access: 'read',
+    status: 200,
+    summary: 'What needs somebody now',
+    answer: server.alarmsShape,
+  },
+  check: {
+    method: 'POST',
+    path: '/check',
+    tag: 'Server',
+    access: 'read',
+    status: 200,
+    summary: 'Checks configuration, DNS, ports, disk; takes up to half a minute',
+    body: server.checkBody,
+    answer: server.findingsShape,
+  },
+  checkSmtpHost: {
+    method: 'POST',
+    path: '/check/smtp-host',
+    tag: 'Server',
+    access: 'write',
+    status: 200,
+    summary: 'Connects to the SMTP host, by settings as edited: EHLO, TLS, AUTH',
+    body: server.hostTestBody,
+    answer: server.findingsShape,
+  },
+  checkOutbound: {
+    method: 'POST',
+    path: '/check/outbound',
+    tag: 'Server',
+    access: 'write',
+    status: 200,
+    summary: 'Whether the port for sending is open outward, tried at the servers of a domain',
+    body: server.outboundTestBody,
+    answer: server.findingsShape,
+  },
+  node: {
+    method: 'GET',
+    path: '/node',
+    tag: 'Server',
+    access: 'read',
+    status: 200,
+    summary: "This node's configuration file",
+    answer: server.nodeShape,
+  },
+  setHostname: {
+    method: 'PUT',
+    path: '/node/hostname',
+    tag: 'Server',
+    access: 'write',
+    status: 200,
+    summary: 'Writes the host name into cmail.toml when it has none; in force after a restart',
+    body: server.hostnameBody,
+    answer: server.nodeShape,
+  },
+  traffic: {
+    method: 'GET',
+    path: '/traffic',
+    tag: 'Server',
+    access: 'read',
+    status: 200,
+    summary: 'Mail a minute, of this node, at most the last 24 hours',
+    query: server.trafficQuery,
+    answer: server.trafficShape,
+  },
+  live: {
+    method: 'GET',
+    path: '/live',
+    tag: 'Server',
+    access: 'read',
+    status: 200,
+    summary: 'Server-sent events: the whole state each two seconds, while it changes',
+    produces: 'text/event-stream',
+    answer: server.liveShape,
+  },
+} as const satisfies Record<string, RouteShape>;
+
+export type RouteName = keyof typeof ROUTES;
+
+type Inferred<R, K extends string> = R extends Record<K, infer S extends z.ZodType> ? z.output<S> : undefined;
+
+/** What a handler is given, checked. */
+export interface RouteInput<N extends RouteName> {
+  readonly params: Inferred<(typeof ROUTES)[N], 'params'>;
+  readonly query: Inferred<(typeof ROUTES)[N], 'query'>;
+  readonly body: Inferred<(typeof ROUTES)[N], 'body'>;
+}
+
+/** What a handler resolves to; routes that make a response of their own resolve to that. */
+export type RouteAnswer<N extends RouteName> = (typeof ROUTES)[N] extends { produces: string }
+  ? Response
+  : (typeof ROUTES)[N] extends { answer: infer S extends z.ZodType }
+    ? z.input<S>
+    : undefined;
