@@ -1,98 +1,85 @@
 /** Sessions, tokens, administrators, audit. */
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import { call } from './client.ts';
+import { call, type RowOf } from './client.ts';
 import { pagesOf } from './pages.ts';
 
-export interface SessionRow {
-  readonly id: string;
-  readonly name: string;
-  readonly address: string;
-  readonly userAgent: string;
-  readonly createdAt: string;
-  readonly lastSeenAt: string;
-  readonly expiresAt: string;
-  readonly current: boolean;
-}
-
-export interface TokenRow {
-  readonly id: string;
-  readonly name: string;
-  readonly scope: string;
-  readonly by: string;
-  readonly lastUsedAt: string | null;
-  readonly expiresAt: string;
-  readonly state: 'active' | 'revoked' | 'expired';
-}
-
-export interface AdministratorRow {
-  readonly name: string;
-  readonly createdAt: string;
-  readonly lastSignInAt: string | null;
-}
-
-export interface AuditRow {
-  readonly id: string;
-  readonly at: string;
-  readonly who: string;
-  readonly address: string | null;
-  readonly action: string;
-  readonly details: string;
-}
+export type SessionRow = RowOf<'GET /sessions'>;
+export type TokenRow = RowOf<'GET /tokens'>;
+export type TokenScope = TokenRow['scopes'][number];
+export type AdministratorRow = RowOf<'GET /administrators'>;
+export type AuditRow = RowOf<'GET /audit'>;
 
 const KEY = ['access'] as const;
-const one = (path: string, id: string) => `${path}/${encodeURIComponent(id)}`;
+/** Longer lists than this are cut: these are things of administrators, not of users. */
+const MOST = 500;
 
-function useRows<Row>(path: string) {
-  return useQuery({
-    queryKey: [...KEY, path],
-    queryFn: async () => (await call<{ readonly rows: readonly Row[] }>(path)).rows,
-  });
-}
-
-function useChange<Input, Output = unknown>(mutationFn: (input: Input) => Promise<Output>) {
+function useChange<Input, Output>(mutationFn: (input: Input) => Promise<Output>) {
   const client = useQueryClient();
   return useMutation({ mutationFn, onSuccess: () => client.invalidateQueries({ queryKey: KEY }) });
 }
 
-export const useSessions = () => useRows<SessionRow>('/sessions');
-export const useTokens = () => useRows<TokenRow>('/tokens');
-export const useAdministrators = () => useRows<AdministratorRow>('/administrators');
+export function useSessions() {
+  return useQuery({
+    queryKey: [...KEY, 'sessions'],
+    queryFn: async () => (await call('GET /sessions', { query: { limit: MOST } })).rows,
+  });
+}
 
-export const useEndSession = () =>
-  useChange((id: string) => call(one('/sessions', id), { method: 'DELETE' }));
-export const useRevokeToken = () => useChange((id: string) => call(one('/tokens', id), { method: 'DELETE' }));
+export function useTokens() {
+  return useQuery({
+    queryKey: [...KEY, 'tokens'],
+    queryFn: async () => (await call('GET /tokens', { query: { limit: MOST } })).rows,
+  });
+}
 
-export const useMakeToken = () =>
-  useChange((input: { readonly name: string; readonly scope: string; readonly days: number }) =>
-    call<{ readonly token: string }>('/tokens', { method: 'POST', body: input }),
-  );
+export function useAdministrators() {
+  return useQuery({
+    queryKey: [...KEY, 'administrators'],
+    queryFn: async () => (await call('GET /administrators', { query: { limit: MOST } })).rows,
+  });
+}
+
+export function useEndSession() {
+  return useChange((id: string) => call('DELETE /sessions/:id', { params: { id } }));
+}
+
+export function useRevokeToken() {
+  return useChange((id: string) => call('DELETE /tokens/:id', { params: { id } }));
+}
+
+interface NewToken {
+  readonly name: string;
+  readonly scopes: TokenScope[];
+  readonly days: number;
+}
+
+export function useMakeToken() {
+  return useChange((body: NewToken) => call('POST /tokens', { body }));
+}
+
+interface NewPassword {
+  readonly name: string;
+  readonly password: string;
+  /** Needed for one's own. */
+  readonly currentPassword?: string;
+}
 
 export function useAdministratorChanges() {
   return {
-    add: useChange((input: { readonly name: string; readonly password: string }) =>
-      call('/administrators', { method: 'POST', body: input }),
+    add: useChange((body: { readonly name: string; readonly password: string }) =>
+      call('POST /administrators', { body }),
     ),
-    setPassword: useChange(
-      ({
-        name,
-        ...body
-      }: {
-        readonly name: string;
-        readonly password: string;
-        readonly currentPassword?: string;
-      }) => call(`${one('/administrators', name)}/password`, { method: 'PUT', body }),
+    setPassword: useChange(({ name, ...body }: NewPassword) =>
+      call('PUT /administrators/:name/password', { params: { name }, body }),
     ),
-    remove: useChange((name: string) => call(one('/administrators', name), { method: 'DELETE' })),
+    remove: useChange((name: string) => call('DELETE /administrators/:name', { params: { name } })),
   };
 }
 
 export function useAudit() {
   return useInfiniteQuery({
     queryKey: [...KEY, 'audit'],
-    queryFn: ({ pageParam }) =>
-      call<{ readonly rows: readonly AuditRow[]; readonly next: string | null }>('/audit', {
-        query: { after: pageParam },
-      }),
+    queryFn: ({ pageParam }) => call('GET /audit', { query: { after: pageParam } }),
     ...pagesOf,
     select: ({ pages }) => ({ rows: pages.flatMap(({ rows }) => rows) }),
   });

@@ -1,34 +1,26 @@
 /** Tests that connect somewhere: the SMTP host, the way out. */
 import { useMutation } from '@tanstack/react-query';
-import { call } from './client.ts';
+import { type AnswerOf, call } from './client.ts';
 import type { SettingChangeInput } from './settings.ts';
 
-export interface Finding {
-  readonly level: 'ok' | 'warning' | 'error' | 'skipped';
-  readonly topic: string;
-  readonly text: string;
-  readonly meaning?: string;
-  readonly mend?: string;
-}
-
-interface Findings {
-  readonly findings: readonly Finding[];
-}
+export type Finding = AnswerOf<'POST /check'>['findings'][number];
 
 /** EHLO, TLS and AUTH with the SMTP host as it would be with these changes. */
 export function useHostTest() {
   return useMutation({
     mutationFn: async (changes: readonly SettingChangeInput[]) =>
-      (await call<Findings>('/check/smtp-host', { method: 'POST', body: { with: changes } })).findings,
+      (await call('POST /check/smtp-host', { body: { changes: [...changes] } })).findings,
   });
 }
 
 /** Whether the port for sending is open outward, asked with the servers of a domain. */
 export function useOutboundProbe() {
   return useMutation({
-    mutationFn: async (domain: string) =>
-      (await call<Findings>('/check', { method: 'POST', body: { probe: domain } })).findings.filter(
-        ({ topic }) => topic === 'outbound',
-      ),
+    mutationFn: async (domain: string) => (await call('POST /check/outbound', { body: { domain } })).findings,
   });
+}
+
+/** Everything: configuration, DNS, ports, disk, clock; takes up to half a minute. */
+export function useCheck() {
+  return useMutation({ mutationFn: async () => (await call('POST /check', { body: {} })).findings });
 }

@@ -1,8 +1,10 @@
 /** What would happen to an address, asked live. */
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
-import { call } from './client.ts';
+import { type AnswerOf, call } from './client.ts';
 import type { SettingChangeInput } from './settings.ts';
-import type { Explanation } from './types.ts';
+
+export type Explained = AnswerOf<'POST /explain'>;
+export type Explanation = Explained['inForce'];
 
 export interface Attempt {
   readonly address: string;
@@ -11,14 +13,17 @@ export interface Attempt {
   readonly user: string | null;
 }
 
-/** null asks nothing. */
-export function useExplanation(attempt: Attempt | null, changes: readonly SettingChangeInput[]) {
+/** By the settings in force and as edited; null asks nothing. */
+export function useExplained(attempt: Attempt | null, changes: readonly SettingChangeInput[]) {
   return useQuery({
     queryKey: ['explain', attempt, changes],
     enabled: attempt !== null,
-    placeholderData: attempt === null ? undefined : keepPreviousData,
+    placeholderData: keepPreviousData,
     staleTime: 0,
     queryFn: ({ signal }) =>
-      call<Explanation>('/explain', { method: 'POST', body: { ...attempt, with: changes }, signal }),
+      call('POST /explain', {
+        body: { ...(attempt ?? { address: '' }), changes: [...changes] },
+        signal,
+      }),
   });
 }

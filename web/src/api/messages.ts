@@ -1,9 +1,12 @@
 /** Messages: search, story, headers, source. */
 import { keepPreviousData, useInfiniteQuery, useQuery } from '@tanstack/react-query';
-import type { StoryEvent } from '../pages/messages/story.ts';
-import { address, call } from './client.ts';
+import { type AnswerOf, address, call, type RowOf } from './client.ts';
 import { pagesOf } from './pages.ts';
-import type { QueueRow } from './queue.ts';
+
+export type MessageRow = RowOf<'GET /messages'>;
+export type MessageStory = AnswerOf<'GET /messages/:id'>;
+export type MessageState = MessageRow['state'];
+export type StoryEvent = MessageStory['events'][number];
 
 export interface MessageSearch {
   readonly sender: string;
@@ -15,51 +18,59 @@ export interface MessageSearch {
   readonly until: string;
 }
 
-export interface MessageRow {
-  readonly id: string;
-  readonly sender: string;
-  readonly subject: string;
-  readonly size: number;
-  readonly receivedAt: string;
-  readonly recipients: readonly { readonly address: string; readonly state: string }[];
-}
-
-export interface MessageStory extends QueueRow {
-  readonly subject: string;
-  readonly noticeFor: string | null;
-  readonly events: readonly StoryEvent[];
-}
-
 const KEY = ['messages'] as const;
 const REFRESH_MS = 5000;
+const STORY_REFRESH_MS = 2000;
+/** A story longer than this many parts ends there; each has 2,000 events. */
+const MAX_PARTS = 10;
 
 /** A `datetime-local` value is in the reader's own time. */
-function iso(local: string): string {
+function iso(local: string): string | undefined {
   const ms = Date.parse(local);
-  return local === '' || Number.isNaN(ms) ? '' : new Date(ms).toISOString();
+  return Number.isNaN(ms) ? undefined : new Date(ms).toISOString();
 }
 
-export function useMessages(search: MessageSearch) {
-  const { since, until, ...rest } = search;
+export function useMessages({ since, until, state, ...rest }: MessageSearch) {
   return useInfiniteQuery({
-    queryKey: [...KEY, 'list', search],
+    queryKey: [...KEY, 'list', { since, until, state, ...rest }],
     queryFn: ({ pageParam, signal }) =>
-      call<{ readonly rows: readonly MessageRow[]; readonly next: string | null }>('/messages', {
-        query: { ...rest, since: iso(since), until: iso(until), after: pageParam },
+      call('GET /messages', {
+        query: {
+          ...rest,
+          ...(state === '' ? {} : { state: state as MessageState }),
+          since: iso(since),
+          until: iso(until),
+          after: pageParam,
+        },
         signal,
       }),
     ...pagesOf,
     placeholderData: keepPreviousData,
     refetchInterval: REFRESH_MS,
-    select: ({ pages }) => ({ rows: pages.flatMap(({ rows }) => rows) }),
+    select: ({ pages }) => ({
+      rows: pages.flatMap(({ rows }) => rows),
+      searchedTo: pages.at(-1)?.searchedTo ?? null,
+    }),
   });
+}
+
+async function readStory(id: string): Promise<MessageStory> {
+  const story = await call('GET /messages/:id', { params: { id } });
+  const events = [...story.events];
+  let from = story.nextEvent;
+  for (let part = 1; from !== null && part < MAX_PARTS; part += 1) {
+    const more = await call('GET /messages/:id', { params: { id }, query: { eventsFrom: from } });
+    events.push(...more.events);
+    from = more.nextEvent;
+  }
+  return { ...story, events };
 }
 
 export function useMessage(id: string) {
   return useQuery({
     queryKey: [...KEY, 'one', id],
-    queryFn: () => call<MessageStory>(`/messages/${encodeURIComponent(id)}`),
-    refetchInterval: 2000,
+    queryFn: () => readStory(id),
+    refetchInterval: STORY_REFRESH_MS,
   });
 }
 
@@ -67,12 +78,11 @@ export function useMessageHeaders(id: string, wanted: boolean) {
   return useQuery({
     queryKey: [...KEY, 'headers', id],
     enabled: wanted,
-    queryFn: async () =>
-      (await call<{ readonly headers: string }>(`/messages/${encodeURIComponent(id)}/headers`)).headers,
+    queryFn: () => call('GET /messages/:id/headers', { params: { id } }),
   });
 }
 
 /** Where the source is downloaded from. */
 export function sourceAddress(id: string): string {
-  return address(`/messages/${encodeURIComponent(id)}/source`);
+  return address('/messages/:id/source', { id });
 }

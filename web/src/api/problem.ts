@@ -1,12 +1,10 @@
 /** What an API call can end in: a problem document (RFC 9457) as a value that pages can show. */
+import type { z } from 'zod';
+import type { fieldErrorShape } from '../../../src/admin/http/shapes/common.ts';
 import { t } from '../strings.ts';
 
-/** One thing that was wrong with what was sent, at the field it belongs to. */
-export interface FieldError {
-  readonly key: string;
-  readonly reason: string;
-  readonly mend: string;
-}
+/** One thing that was wrong with what was sent: at which field, and what would do. */
+export type FieldError = z.infer<typeof fieldErrorShape>;
 
 export interface ProblemDetails {
   readonly status: number;

@@ -1,15 +1,13 @@
 /** Who is signed in. */
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { navigate } from '../app/router.ts';
-import { call, whenSignedOut } from './client.ts';
+import { type AnswerOf, call, setCsrf, whenSignedOut } from './client.ts';
 import { Problem } from './problem.ts';
 
-export interface Session {
-  readonly name: string;
-  readonly hostname: string;
-}
+export type Session = AnswerOf<'GET /session'>;
 
 const KEY = ['session'] as const;
+const FRESH_MS = 60_000;
 let signedOut = false;
 
 /** True after the server ended a session while the page was open. */
@@ -20,7 +18,9 @@ export function wasSignedOut(): boolean {
 /** null when nobody is signed in. */
 async function readSession(): Promise<Session | null> {
   try {
-    return await call<Session>('/session');
+    const session = await call('GET /session');
+    setCsrf(session.csrf);
+    return session;
   } catch (error) {
     if (error instanceof Problem && error.status === 401) return null;
     throw error;
@@ -35,22 +35,29 @@ export function useSessionQuery() {
     signedOut = true;
     client.setQueryData(KEY, null);
   });
-  return useQuery({ queryKey: KEY, queryFn: readSession, staleTime: 60_000 });
+  return useQuery({ queryKey: KEY, queryFn: readSession, staleTime: FRESH_MS });
 }
 
 export function useSession(): Session | null {
   return useSessionQuery().data ?? null;
 }
 
-export function useSignIn() {
+/** Takes over a session that was just begun. */
+export function useBegunSession() {
   const client = useQueryClient();
+  return (session: Session) => {
+    signedOut = false;
+    setCsrf(session.csrf);
+    client.setQueryData(KEY, session);
+  };
+}
+
+export function useSignIn() {
+  const begun = useBegunSession();
   return useMutation({
-    mutationFn: (input: { readonly name: string; readonly password: string }) =>
-      call<unknown>('/session', { method: 'POST', body: input }),
-    onSuccess: async () => {
-      signedOut = false;
-      await client.resetQueries();
-    },
+    mutationFn: (body: { readonly name: string; readonly password: string }) =>
+      call('POST /session', { body }),
+    onSuccess: begun,
   });
 }
 
@@ -58,9 +65,11 @@ export function useSignIn() {
 export function useSignOut() {
   const client = useQueryClient();
   return async (everywhere: boolean) => {
-    await call<void>(everywhere ? '/sessions' : '/session', { method: 'DELETE' });
+    await call(everywhere ? 'DELETE /sessions' : 'DELETE /session');
+    setCsrf(null);
     await navigate('/');
-    client.clear();
     client.setQueryData(KEY, null);
+    // What this administrator saw is not for the next one.
+    client.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== KEY[0] });
   };
 }

@@ -1,6 +1,9 @@
 /** The first run. */
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import { call } from './client.ts';
+import { keepPreviousData, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { type AnswerOf, call } from './client.ts';
+import { useBegunSession } from './session.ts';
+
+export type PasswordStrength = AnswerOf<'POST /password-strength'>;
 
 /** Whether the one-time link still works; rejects with the reason when it does not. */
 export function useSetupState(token: string) {
@@ -8,24 +11,47 @@ export function useSetupState(token: string) {
     queryKey: ['setup', token],
     staleTime: Number.POSITIVE_INFINITY,
     retry: false,
-    queryFn: () => call<unknown>('/setup/check', { method: 'POST', body: { token } }),
+    queryFn: async () => {
+      await call('POST /setup/check', { body: { token } });
+      return true;
+    },
   });
 }
 
 /** Makes the first administrator and signs this browser in. */
 export function useFirstAdministrator() {
+  const begun = useBegunSession();
+  return useMutation({
+    mutationFn: (body: { readonly token: string; readonly name: string; readonly password: string }) =>
+      call('POST /setup', { body }),
+    onSuccess: begun,
+  });
+}
+
+/** How strong a password is, by the rule the server goes by. */
+export function usePasswordStrength(password: string, name: string) {
+  return useQuery({
+    queryKey: ['strength', password, name],
+    enabled: password !== '',
+    placeholderData: keepPreviousData,
+    gcTime: 0,
+    queryFn: ({ signal }) => call('POST /password-strength', { body: { password, name }, signal }),
+  });
+}
+
+export function useNode() {
+  return useQuery({ queryKey: ['node'], queryFn: () => call('GET /node') });
+}
+
+export function useSetHostname() {
   const client = useQueryClient();
   return useMutation({
-    mutationFn: (input: { readonly token: string; readonly name: string; readonly password: string }) =>
-      call<unknown>('/setup', { method: 'POST', body: input }),
-    onSuccess: () => client.invalidateQueries({ queryKey: ['session'] }),
+    mutationFn: (hostname: string) => call('PUT /node/hostname', { body: { hostname } }),
+    onSuccess: (node) => client.setQueryData(['node'], node),
   });
 }
 
 /** Sends a real message from this server; resolves to its ID. */
 export function useTestMessage() {
-  return useMutation({
-    mutationFn: (to: string) =>
-      call<{ readonly id: string }>('/test-message', { method: 'POST', body: { to } }),
-  });
+  return useMutation({ mutationFn: (to: string) => call('POST /test-message', { body: { to } }) });
 }

@@ -129,8 +129,10 @@ function Finder({ onClose }: { readonly onClose: () => void }) {
             onClick={() => go(entry)}
             onMouseMove={() => setAt(index)}
           >
-            <span>{entry.title}</span>
-            <span className="dim small break">{entry.more}</span>
+            <span className="finder-words">
+              <span>{entry.title}</span>
+              <span className="dim small break">{entry.more}</span>
+            </span>
             <span className="finder-kind small">{entry.kind}</span>
           </div>
         ))}

@@ -68,7 +68,7 @@ function Bar({ onMenu, onFind }: { readonly onMenu: () => void; readonly onFind:
       </Link>
       <span className="shell-host">{session?.hostname}</span>
       <span className="shell-space" />
-      <button type="button" className="shell-find" onClick={onFind} aria-label={t.nav.find}>
+      <button type="button" className="shell-find" onClick={onFind}>
         <Icon name="search" size={16} />
         <span>{t.nav.find}</span>
         <kbd>Ctrl K</kbd>

@@ -14,6 +14,20 @@ const blue: MantineColorsTuple = [
   '#14356b',
 ];
 
+/** Shades 6 and 7 carry white text at more than 4.5:1. */
+const red: MantineColorsTuple = [
+  '#fdf0ef',
+  '#fbdcd9',
+  '#f4b4af',
+  '#ec8981',
+  '#e2655b',
+  '#d4483d',
+  '#c2342a',
+  '#b3261e',
+  '#941d17',
+  '#751511',
+];
+
 /** The greys of dark mode, a little blue as the rest of the page. */
 const dark: MantineColorsTuple = [
   '#e4e8ee',
@@ -29,7 +43,7 @@ const dark: MantineColorsTuple = [
 ];
 
 export const theme = createTheme({
-  colors: { blue, dark },
+  colors: { blue, dark, red },
   primaryColor: 'blue',
   primaryShade: { light: 7, dark: 6 },
   fontFamily: 'system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif',
@@ -45,5 +59,8 @@ export const theme = createTheme({
     },
     Modal: { defaultProps: { centered: true, closeButtonProps: { 'aria-label': 'Close' } } },
     Drawer: { defaultProps: { closeButtonProps: { 'aria-label': 'Close' } } },
+    // Within the page's own <header> there would be two banners otherwise.
+    ModalHeader: { defaultProps: { component: 'div' } },
+    DrawerHeader: { defaultProps: { component: 'div' } },
   },
 });

@@ -47,9 +47,12 @@ export function ProblemNote({ error, onRetry }: { readonly error: unknown; reado
           <strong>{problem.message}</strong>
           {problem.mend !== '' && <div>{problem.mend}</div>}
           {problem.errors
-            .filter(({ reason }) => !problem.message.includes(reason))
-            .map(({ key, reason, mend }) => (
-              <div key={key + reason}>{[`${key}: ${reason}`, mend].filter(Boolean).join('. ')}</div>
+            .filter(({ message }) => !problem.message.includes(message))
+            .map(({ key, message, wouldDo }) => (
+              <div key={key + message}>
+                {`${key}: ${message}`}
+                {wouldDo !== '' && ` ${t.problem.wouldDo(wouldDo)}`}
+              </div>
             ))}
         </div>
         {onRetry !== undefined && (

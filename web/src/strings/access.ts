@@ -26,7 +26,7 @@ export const access = {
     name: 'Name',
     nameHelp: 'What it is for, such as "backup script".',
     scope: 'May',
-    scopes: { read: 'read', write: 'read and change' } as Readonly<Record<string, string>>,
+    scopes: { read: 'read', write: 'change', 'mail-source': 'download whole messages' },
     expires: 'Ends',
     expiresIn: 'Valid for',
     days: (count: number) => `${count} days`,

@@ -76,6 +76,7 @@ export const common = {
     crashed: 'This page met an error of its own.',
     crashedMend: 'Load it again. If it comes back, please report it with the words above.',
     reload: 'Load again',
+    wouldDo: (text: string) => `This would do: ${text}`,
     notFound: 'There is no such page',
     notFoundText: 'The address may be mistyped or old.',
     toDashboard: 'To the dashboard',

@@ -111,10 +111,7 @@ export const directory = {
     address: 'Address',
     details: 'Details',
     result: 'Result',
-    ok: 'will be made',
-    made: 'made',
-    error: 'error',
-    skipped: 'not made',
+    actions: { add: 'will be made', skip: 'is there already', error: 'error' },
     summary: (good: number, bad: number) =>
       `${good} ${good === 1 ? 'line is' : 'lines are'} fine${bad === 0 ? '.' : `, ${bad} ${bad === 1 ? 'has' : 'have'} an error.`}`,
     apply: (count: number) => `Import ${count} ${count === 1 ? 'line' : 'lines'}`,

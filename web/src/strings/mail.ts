@@ -99,6 +99,7 @@ export const mail = {
   via: viaWords,
   states: {
     queued: 'Waiting',
+    waiting: 'Waiting',
     sending: 'Being sent',
     held: 'Held',
     delivered: 'Delivered',
@@ -129,6 +130,7 @@ export const mail = {
     noneText: 'As soon as this server takes a message it stands here with its story.',
     tryAddress: 'Try an address',
     clear: 'Clear the search',
+    searchedTo: 'Looked back to',
     results: (count: number, more: boolean) => `${count}${more ? '+' : ''} found`,
     storyTitle: 'Story',
     headers: 'Headers',

@@ -1,36 +1,4 @@
 /** Words of the settings pages. */
-const size = (text: string) => (text === '0' ? 'any size' : `up to ${text}`);
-
-/** What a change of one of the eight will do, in one sentence; `value` is the text as entered. */
-const willDo: Readonly<Record<string, (value: string) => string>> = {
-  'smtp.bufferSize': (value) =>
-    `Each open connection will hold at most ${value} KB of a message that is not yet handed on, from its next read.`,
-  'smtp.socketTimeout': (value) =>
-    `A server that does not take the connection within ${value} s will be passed over for the next address, from the next connection.`,
-  'smtp.maxIncomingSize': (value) =>
-    value === '0'
-      ? 'Messages of any size will be accepted, and no size is announced.'
-      : `Messages ${size(value)} will be accepted; larger ones are refused with 552 5.3.4.`,
-  'smtp.useMxResolution': (value) =>
-    value === 'on'
-      ? 'CMail will find the servers of each destination by itself, from the next attempt of every queued message.'
-      : 'All mail to other domains will leave through the SMTP host, from the next attempt of every queued message.',
-  'smtp.fallbackToSmtpHost': (value) =>
-    value === 'on'
-      ? 'Mail whose destination cannot be found or reached will leave through the SMTP host in the same attempt; mail already waiting too.'
-      : 'Mail whose destination cannot be found or reached will wait and be tried again on the schedule.',
-  'smtp.outboundPort': (value) =>
-    `Servers found by MX resolution will be called on port ${value}, from the next connection.`,
-  'smtp.refuseUnknownUsers': (value) =>
-    value === 'on'
-      ? 'A recipient of a hosted domain who is not known here will be refused with 550 5.1.1, from the next RCPT.'
-      : 'Mail for a user who is not known here will be accepted and go to the postmaster of the domain.',
-  'smtp.assumeExternal': (value) =>
-    value === 'on'
-      ? 'An unknown user of a hosted domain will be taken to have a mailbox elsewhere, and the mail goes to the outgoing queue.'
-      : 'An unknown user of a hosted domain will be treated as "Refuse message if user unknown" says.',
-};
-
 export const settings = {
   smtpTitle: 'SMTP Configuration',
   smtpMore:
@@ -52,8 +20,6 @@ export const settings = {
   effect: 'Takes effect',
   noEffect: 'Stored, but without effect',
   checking: 'Checking …',
-  willDo,
-  willDoOther: (effect: string) => `In force: ${effect.charAt(0).toLowerCase()}${effect.slice(1)}`,
   secretKeep: 'A password is stored. Leave this empty to keep it.',
   secretNone: 'No password is stored.',
   secretClear: 'Remove the stored password',

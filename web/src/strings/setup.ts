@@ -23,15 +23,15 @@ export const setup = {
     again: 'The password again',
     mismatch: 'The two are not the same.',
     strength: 'Strength',
-    strengths: ['too short', 'weak', 'fair', 'good', 'strong'],
     strengthHelp: 'Long is what counts: several words are better than one with signs in it.',
     submit: 'Make the administrator',
   },
   hostname: {
     text: 'The name this server gives itself in every greeting. It should be a real name that leads to this machine.',
     label: 'Host name',
-    fixed: 'The host name comes from cmail.toml or the environment and is changed there, with a restart.',
     keep: 'Keep this name',
+    write: 'Write it into cmail.toml',
+    restart: (file: string) => `It is in ${file} now and in force from the next start of the server.`,
   },
   domain: {
     text: 'The domain your people have their addresses in.',

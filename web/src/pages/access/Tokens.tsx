@@ -1,6 +1,6 @@
-import { Button, CopyButton, NativeSelect, TextInput } from '@mantine/core';
+import { Button, Checkbox, CopyButton, NativeSelect, TextInput } from '@mantine/core';
 import { useState } from 'react';
-import { type TokenRow, useMakeToken, useRevokeToken, useTokens } from '../../api/access.ts';
+import { type TokenRow, type TokenScope, useMakeToken, useRevokeToken, useTokens } from '../../api/access.ts';
 import { Dialog } from '../../parts/Dialog.tsx';
 import { Mark, Note } from '../../parts/Note.tsx';
 import { Answer, Empty, Panel } from '../../parts/Page.tsx';
@@ -11,6 +11,7 @@ import { t } from '../../strings.ts';
 import { AccessPage } from './AccessPage.tsx';
 
 const words = t.access.tokens;
+const SCOPES: readonly TokenScope[] = ['read', 'write', 'mail-source'];
 const DAYS = [7, 30, 90, 365];
 const DEFAULT_DAYS = 90;
 
@@ -80,7 +81,11 @@ const COLUMNS: readonly Column<TokenRow>[] = [
     plain: true,
     cell: ({ state }) => <Mark tone={state === 'active' ? 'good' : 'plain'}>{STATES[state]}</Mark>,
   },
-  { key: 'scope', label: words.scope, cell: ({ scope }) => words.scopes[scope] ?? scope },
+  {
+    key: 'scope',
+    label: words.scope,
+    cell: ({ scopes }) => scopes.map((scope) => words.scopes[scope]).join(', '),
+  },
   { key: 'by', label: words.by, cell: ({ by }) => <span className="break">{by}</span> },
   {
     key: 'used',
@@ -100,10 +105,10 @@ function AddDialog({
 }) {
   const make = useMakeToken();
   const [name, setName] = useState('');
-  const [scope, setScope] = useState('read');
+  const [scopes, setScopes] = useState<readonly TokenScope[]>(['read']);
   const [days, setDays] = useState(DEFAULT_DAYS);
   const submit = async () => {
-    const { token } = await make.mutateAsync({ name: name.trim(), scope, days });
+    const { token } = await make.mutateAsync({ name: name.trim(), scopes: [...scopes], days });
     // After the dialog's own closing.
     setTimeout(() => onMade(token));
   };
@@ -114,7 +119,7 @@ function AddDialog({
       onClose={onClose}
       submit={words.add}
       onSubmit={submit}
-      disabled={name.trim() === ''}
+      disabled={name.trim() === '' || scopes.length === 0}
     >
       <TextInput
         label={words.name}
@@ -123,12 +128,17 @@ function AddDialog({
         data-autofocus
         onChange={(event) => setName(event.currentTarget.value)}
       />
-      <NativeSelect
+      <Checkbox.Group
         label={words.scope}
-        value={scope}
-        data={Object.entries(words.scopes).map(([value, label]) => ({ value, label }))}
-        onChange={(event) => setScope(event.currentTarget.value)}
-      />
+        value={[...scopes]}
+        onChange={(chosen) => setScopes(SCOPES.filter((scope) => chosen.includes(scope)))}
+      >
+        <div className="stack-tight">
+          {SCOPES.map((scope) => (
+            <Checkbox key={scope} value={scope} label={words.scopes[scope]} />
+          ))}
+        </div>
+      </Checkbox.Group>
       <NativeSelect
         label={words.expiresIn}
         value={String(days)}

@@ -10,10 +10,10 @@ import { t } from '../../strings.ts';
 
 const words = t.directory.importing;
 const MAX_BYTES = 1024 * 1024;
-const EXAMPLE = `type,address,password,quota,targets
-account,anna@example.com,a long password,2GB,
-account,bert@example.com,another long one,,
-alias,sales@example.com,,,anna@example.com bert@example.com`;
+const EXAMPLE = `address,password,quota,targets
+anna@example.com,a long password,2GB,
+bert@example.com,another long one,,
+sales@example.com,,,anna@example.com bert@example.com`;
 
 /** Many accounts and aliases at once: every line is looked at before any is made. */
 export default function Import() {
@@ -33,7 +33,9 @@ export default function Import() {
   const run = () =>
     apply.mutate(text, {
       onSuccess: (done) => {
-        toast(words.done(done.lines.filter(({ error }) => error === null).length));
+        setReport(done);
+        if (!done.applied) return;
+        toast(words.done(done.added));
         void navigate('/accounts');
       },
     });
@@ -98,8 +100,8 @@ function Preview({ report, onApply, applying }: PreviewProps) {
       </Panel>
     );
   }
-  const bad = report.lines.filter(({ error }) => error !== null).length;
-  const good = report.lines.length - bad;
+  const bad = report.errors;
+  const good = report.lines.filter(({ action }) => action === 'add').length;
   return (
     <Panel title={words.preview} id="preview" flush>
       <div className="panel-head" role="status">
@@ -114,7 +116,7 @@ function Preview({ report, onApply, applying }: PreviewProps) {
         label={words.preview}
         columns={COLUMNS}
         rows={report.lines.toSorted(
-          (a, b) => Number(b.error !== null) - Number(a.error !== null) || a.line - b.line,
+          (a, b) => Number(b.action === 'error') - Number(a.action === 'error') || a.line - b.line,
         )}
         rowKey={({ line }) => String(line)}
         rowName={({ line }) => `${words.line} ${line}`}
@@ -122,6 +124,8 @@ function Preview({ report, onApply, applying }: PreviewProps) {
     </Panel>
   );
 }
+
+const TONES = { add: 'good', skip: 'plain', error: 'bad' } as const;
 
 const COLUMNS: readonly Column<ImportLine>[] = [
   { key: 'line', label: words.line, cell: ({ line }) => `${words.line} ${line}` },
@@ -131,9 +135,9 @@ const COLUMNS: readonly Column<ImportLine>[] = [
     key: 'result',
     label: words.result,
     plain: true,
-    cell: ({ error, mend }) => (
+    cell: ({ action, error, mend }) => (
       <>
-        <Mark tone={error === null ? 'good' : 'bad'}>{error === null ? words.ok : words.error}</Mark>{' '}
+        <Mark tone={TONES[action]}>{words.actions[action]}</Mark>{' '}
         {error !== null && <span className="break">{[error, mend].filter(Boolean).join('. ')}</span>}
       </>
     ),

@@ -47,7 +47,7 @@ export default function Message({ params }: PageProps) {
 }
 
 function Side({ message }: { readonly message: MessageStory }) {
-  const { id, sender, size, receivedAt, noticeFor, recipients } = message;
+  const { id, sender, size, receivedAt, noticeFor, recipients, sourceAvailable } = message;
   return (
     <div className="message-side">
       <Panel title={plural(recipients.length, 'recipient')} id="recipients">
@@ -77,12 +77,22 @@ function Side({ message }: { readonly message: MessageStory }) {
               </>
             )}
           </dl>
-          <div>
-            <Button component="a" href={sourceAddress(id)} download={`${id}.eml`} variant="default" size="xs">
-              {words.source}
-            </Button>
-            <p className="dim small">{words.sourceNote}</p>
-          </div>
+          {sourceAvailable ? (
+            <div>
+              <Button
+                component="a"
+                href={sourceAddress(id)}
+                download={`${id}.eml`}
+                variant="default"
+                size="xs"
+              >
+                {words.source}
+              </Button>
+              <p className="dim small">{words.sourceNote}</p>
+            </div>
+          ) : (
+            <p className="dim small">{words.sourceGone}</p>
+          )}
         </div>
       </Panel>
     </div>
@@ -119,7 +129,7 @@ function Headers({ id }: { readonly id: string }) {
         <summary>{words.headers}</summary>
         {wanted && (
           <Answer query={query} rows={2}>
-            {(headers) =>
+            {({ headers }) =>
               headers === '' ? (
                 <p className="dim">{words.noHeaders}</p>
               ) : (

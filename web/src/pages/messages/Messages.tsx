@@ -29,7 +29,7 @@ export default function Messages() {
         <SearchForm key={address.toString()} search={search} searching={searching} />
         <Answer query={query} rows={8}>
           {(data) =>
-            data.rows.length === 0 ? (
+            data.rows.length === 0 && !query.hasNextPage ? (
               <Nothing searching={searching} />
             ) : (
               <>
@@ -40,6 +40,11 @@ export default function Messages() {
                   rowKey={({ id }) => id}
                   rowName={({ id }) => id}
                 />
+                {data.searchedTo !== null && query.hasNextPage && (
+                  <p className="searched dim small">
+                    {words.searchedTo} <Time at={data.searchedTo} />
+                  </p>
+                )}
                 <MoreButton query={query} />
               </>
             )
@@ -114,7 +119,7 @@ function SearchForm({ search, searching }: { readonly search: MessageSearch; rea
             value={entered.state}
             data={[
               { value: '', label: words.anyState },
-              ...['queued', 'sending', 'held', 'delivered', 'failed', 'deleted'].map((value) => ({
+              ...['waiting', 'held', 'delivered', 'failed', 'deleted'].map((value) => ({
                 value,
                 label: t.mail.states[value] ?? value,
               })),
@@ -158,7 +163,7 @@ const COLUMNS: readonly Column<MessageRow>[] = [
   {
     key: 'recipients',
     label: words.recipients,
-    cell: ({ recipients }) => <RecipientsCell recipients={recipients} />,
+    cell: (row) => <RecipientsCell {...row} />,
   },
   {
     key: 'size',
@@ -169,8 +174,8 @@ const COLUMNS: readonly Column<MessageRow>[] = [
   { key: 'received', label: words.received, cell: ({ receivedAt }) => <Time at={receivedAt} /> },
 ];
 
-function RecipientsCell({ recipients }: Pick<MessageRow, 'recipients'>) {
-  const more = recipients.length - RECIPIENTS_SHOWN;
+function RecipientsCell({ recipients, recipientCount }: Pick<MessageRow, 'recipients' | 'recipientCount'>) {
+  const more = recipientCount - Math.min(recipients.length, RECIPIENTS_SHOWN);
   return (
     <>
       {recipients.slice(0, RECIPIENTS_SHOWN).map(({ address, state }) => (

@@ -1,8 +1,9 @@
+import type { StoryEvent } from '../../api/messages.ts';
 import { Link } from '../../app/Link.tsx';
 import { Mark } from '../../parts/Note.tsx';
 import { Time } from '../../parts/Time.tsx';
 import { t } from '../../strings.ts';
-import { type Chapter, chapterOf, type StoryEvent } from './story.ts';
+import { type Chapter, chapterOf } from './story.ts';
 
 const words = t.mail.story;
 

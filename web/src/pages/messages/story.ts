@@ -1,16 +1,9 @@
 /** A message's events as a story: a sentence each, with what stands below it. */
 import { ROUTE_WORDS, RULE_WORDS, STAGE_WORDS } from '../../../../src/mail/story-words.ts';
+import type { StoryEvent } from '../../api/messages.ts';
 import { bytes, duration } from '../../parts/format.ts';
 import type { Tone } from '../../parts/Note.tsx';
 import { t } from '../../strings.ts';
-
-/** An event as the API gives it: what its kind needs stands beside its kind. */
-export interface StoryEvent {
-  readonly [detail: string]: unknown;
-  readonly at: string;
-  readonly kind: string;
-  readonly recipient: string | null;
-}
 
 /** One server that was tried in an attempt. */
 export interface Trial {

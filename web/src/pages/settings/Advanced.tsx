@@ -47,8 +47,10 @@ export default function Advanced() {
                 <SaveBar form={form} />
               </form>
             </div>
-            <div className="try">
-              <TryAddress changes={form.changes} valid={form.valid} />
+            <div className="try-column">
+              <div className="try">
+                <TryAddress changes={form.changes} />
+              </div>
             </div>
             <RecentChanges keys={ADVANCED_KEYS} />
           </div>

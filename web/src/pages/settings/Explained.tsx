@@ -1,5 +1,4 @@
-import type { Explanation } from '../../api/types.ts';
-import { duration } from '../../parts/format.ts';
+import type { Explanation } from '../../api/explain.ts';
 import { Mark, type Tone } from '../../parts/Note.tsx';
 import { t } from '../../strings.ts';
 
@@ -85,10 +84,10 @@ function Outlooks({ outlook }: { readonly outlook: Explanation['outlook'] }) {
     <details>
       <summary>{words.outlook}</summary>
       <dl className="facts outlook">
-        {outlook.map(({ kind, text, retryAfterSeconds }) => (
+        {outlook.map(({ kind, text }) => (
           <div key={kind} className="outlook-row">
             <dt>{t.settings.kinds[kind] ?? kind}</dt>
-            <dd title={retryAfterSeconds.map((seconds) => duration(seconds * 1000)).join(', ')}>{text}</dd>
+            <dd>{text}</dd>
           </div>
         ))}
       </dl>

@@ -30,13 +30,15 @@ export function Field({ setting, form }: FieldProps) {
           {help}
         </p>
         <div className="field-said" id={`${id}-said`} aria-live="polite">
-          {errors.map(({ reason, mend }) => (
-            <p key={reason} className="field-error">
+          {errors.map(({ message, wouldDo }) => (
+            <p key={message} className="field-error">
               <Icon name="bad" size={16} />
-              <span>{[sentence(reason), mend].filter(Boolean).join(' ')}</span>
+              <span>
+                {sentence(message)} {wouldDo !== '' && t.problem.wouldDo(wouldDo)}
+              </span>
             </p>
           ))}
-          {changed && errors.length === 0 && <WillDo setting={setting} value={form.text(key)} />}
+          {changed && errors.length === 0 && <WillDo text={form.willDo(key)} />}
           {warnings.map((text) => (
             <p key={text} className="field-warning">
               <Icon name="warn" size={16} />
@@ -58,12 +60,12 @@ function sentence(text: string): string {
   return /[.!?]$/.test(first) ? first : `${first}.`;
 }
 
-function WillDo({ setting, value }: { readonly setting: SettingInfo; readonly value: string }) {
-  const say = words.willDo[setting.key];
+/** What the change will do, in the server's one sentence; its room is there before the sentence is. */
+function WillDo({ text }: { readonly text: string }) {
   return (
     <p className="field-will">
       <Icon name="arrow" size={16} />
-      <span>{say === undefined ? words.willDoOther(setting.effect) : say(value.trim())}</span>
+      <span>{text}</span>
     </p>
   );
 }

@@ -24,8 +24,7 @@ export function SaveBar({ form }: { readonly form: SettingsForm }) {
               <span className="dim">{words.nothingChanged}</span>
             )}
             {invalid.length > 0 && (
-              <span>
-                {' '}
+              <div>
                 {words.withErrors}{' '}
                 {invalid.map(({ key, label }, at) => (
                   <span key={key}>
@@ -35,7 +34,7 @@ export function SaveBar({ form }: { readonly form: SettingsForm }) {
                     </a>
                   </span>
                 ))}
-              </span>
+              </div>
             )}
           </div>
           {checking && <Loader size="xs" aria-label={words.checking} />}

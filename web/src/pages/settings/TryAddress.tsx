@@ -1,9 +1,8 @@
 import { Loader, NativeSelect, TextInput } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
 import { useState } from 'react';
-import { type Attempt, useExplanation } from '../../api/explain.ts';
+import { type Explained as Answered, type Attempt, useExplained } from '../../api/explain.ts';
 import type { SettingChangeInput } from '../../api/settings.ts';
-import type { Explanation } from '../../api/types.ts';
 import { Note, ProblemNote } from '../../parts/Note.tsx';
 import { Panel } from '../../parts/Page.tsx';
 import { t } from '../../strings.ts';
@@ -25,12 +24,10 @@ interface Entered {
 interface TryProps {
   /** The settings as edited; empty when nothing was. */
   readonly changes: readonly SettingChangeInput[];
-  /** Whether the server says yes to them. */
-  readonly valid: boolean;
 }
 
 /** Any recipient, sender and client, decided by the server now: as edited, beside what is in force. */
-export function TryAddress({ changes, valid }: TryProps) {
+export function TryAddress({ changes }: TryProps) {
   const [entered, setEntered] = useState<Entered>({
     recipient: '',
     sender: '',
@@ -66,7 +63,7 @@ export function TryAddress({ changes, valid }: TryProps) {
         <ClientFields entered={entered} set={set} />
       </div>
       <div className="try-answer" aria-live="polite">
-        <Answers attempt={attemptOf(settled)} changes={changes} valid={valid} />
+        <Answers attempt={attemptOf(settled)} changes={changes} />
       </div>
     </Panel>
   );
@@ -128,27 +125,22 @@ interface AnswersProps extends TryProps {
   readonly attempt: Attempt | null;
 }
 
-function Answers({ attempt, changes, valid }: AnswersProps) {
-  const edited = changes.length > 0;
-  const current = useExplanation(attempt, []);
-  const asEdited = useExplanation(edited && valid ? attempt : null, changes);
+function Answers({ attempt, changes }: AnswersProps) {
+  const [settled] = useDebouncedValue(changes, ASK_AFTER_MS);
+  const { data, error } = useExplained(attempt, settled);
   if (attempt === null) return <p className="dim">{words.empty}</p>;
-  if (current.error !== null) return <ProblemNote error={current.error} />;
-  if (current.data === undefined) return <Asking />;
-  if (!edited) {
-    return (
-      <div className="stack">
-        <Verdict explanation={current.data} />
-        <Explained explanation={current.data} />
-      </div>
-    );
-  }
+  if (error !== null) return <ProblemNote error={error} />;
+  if (data === undefined) return <Asking />;
+  const edited = settled.length > 0;
   return (
     <div className="stack">
-      {!valid && asEdited.data === undefined && <Note tone="warn">{words.waiting}</Note>}
-      {asEdited.error !== null && <ProblemNote error={asEdited.error} />}
-      {asEdited.data !== undefined && <Comparison edited={asEdited.data} current={current.data} />}
-      <Explained explanation={asEdited.data ?? current.data} />
+      {edited && data.edited === null && <Note tone="warn">{words.waiting}</Note>}
+      {edited && data.edited !== null ? (
+        <Comparison edited={data.edited} inForce={data.inForce} differs={data.differs} />
+      ) : (
+        <Verdict explanation={data.inForce} />
+      )}
+      <Explained explanation={data.edited ?? data.inForce} />
     </div>
   );
 }
@@ -161,28 +153,24 @@ function Asking() {
   );
 }
 
-function Comparison({ edited, current }: { readonly edited: Explanation; readonly current: Explanation }) {
-  const same = essence(edited) === essence(current);
+interface ComparisonProps extends Pick<Answered, 'inForce' | 'differs'> {
+  readonly edited: NonNullable<Answered['edited']>;
+}
+
+function Comparison({ edited, inForce, differs }: ComparisonProps) {
   return (
     <div>
-      <div className={`compare ${same ? '' : 'is-different'}`}>
+      <div className={`compare ${differs ? 'is-different' : ''}`}>
         <div className="compare-side">
           <div className="compare-name">{words.edited}</div>
           <Verdict explanation={edited} />
         </div>
         <div className="compare-side">
           <div className="compare-name">{words.current}</div>
-          <Verdict explanation={current} />
+          <Verdict explanation={inForce} />
         </div>
       </div>
-      <p className={same ? 'dim' : undefined}>{same ? words.same : words.differs}</p>
+      <p className={differs ? undefined : 'dim'}>{differs ? words.differs : words.same}</p>
     </div>
   );
-}
-
-/** What makes two answers different to the person who gets the mail or the reply. */
-function essence({ decision, rule, reply, route, outlook }: Explanation): string {
-  const hosts = route?.hosts.map(({ name, port }) => `${name}:${port}`).toSorted();
-  const later = outlook.map(({ kind, action, via }) => [kind, action, via]);
-  return JSON.stringify([decision, rule, reply, route?.via, route?.fallback, route?.failure, hosts, later]);
 }

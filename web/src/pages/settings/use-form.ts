@@ -28,6 +28,8 @@ export interface SettingsForm {
   readonly changes: readonly SettingChangeInput[];
   errorsAt(key: string): readonly FieldError[];
   warningsAt(key: string): readonly string[];
+  /** What the change of this key will do; '' until the server has said. */
+  willDo(key: string): string;
   /** Keys with an error, in the order of the settings. */
   readonly invalid: readonly SettingInfo[];
   readonly checking: boolean;
@@ -91,6 +93,7 @@ export function useSettingsForm() {
       (changes.length > 0 && check.warnings !== null ? check.warnings : (list.data?.warnings ?? []))
         .filter((warning) => warning.key === key)
         .map((warning) => warning.text),
+    willDo: (key) => check.changes.find((change) => change.key === key)?.sentence ?? '',
     invalid: settings.filter(({ key }) => errors.some((error) => error.key === key)),
     checking: check.checking,
     valid: changes.length > 0 && !check.checking && errors.length === 0,
@@ -125,6 +128,7 @@ function useChecked(changes: readonly SettingChangeInput[]) {
     checking,
     errors: nothing ? [] : (check.data?.errors ?? []),
     warnings: nothing ? null : (check.data?.warnings ?? null),
+    changes: check.data?.changes ?? [],
   };
 }
 
@@ -143,7 +147,7 @@ function useSaving(input: {
   const save = async (overVersion?: number) => {
     forget();
     try {
-      await mutation.mutateAsync({ changes: input.changes, ifVersion: overVersion ?? input.version });
+      await mutation.mutateAsync({ changes: input.changes, version: overVersion ?? input.version });
       toast(t.settings.saved(input.changes.length));
       input.done();
     } catch (error) {

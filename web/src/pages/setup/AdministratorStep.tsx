@@ -1,7 +1,7 @@
 import { PasswordInput, TextInput } from '@mantine/core';
 import { useState } from 'react';
 import { useFirstAdministrator } from '../../api/setup.ts';
-import { Strength, strengthOf } from '../../parts/Strength.tsx';
+import { Strength, useStrength } from '../../parts/Strength.tsx';
 import { t } from '../../strings.ts';
 import type { StepProps } from './Setup.tsx';
 import { StepForm } from './StepForm.tsx';
@@ -19,7 +19,8 @@ export function AdministratorStep({ token, onDone }: StepProps) {
     await make.mutateAsync({ token, name: name.trim(), password });
     onDone();
   };
-  const ready = name.trim() !== '' && again === password && strengthOf(password) > 0;
+  const { strength } = useStrength(password, name);
+  const ready = name.trim() !== '' && again === password && strength?.acceptable === true;
   return (
     <StepForm text={words.text} submit={words.submit} disabled={!ready} onSubmit={submit}>
       <TextInput
@@ -35,7 +36,7 @@ export function AdministratorStep({ token, onDone }: StepProps) {
         autoComplete="new-password"
         onChange={(event) => setPassword(event.currentTarget.value)}
       />
-      <Strength password={password} />
+      <Strength password={password} name={name} />
       <PasswordInput
         label={words.again}
         value={again}

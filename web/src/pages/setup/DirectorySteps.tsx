@@ -1,21 +1,42 @@
 import { PasswordInput, TextInput } from '@mantine/core';
 import { useState } from 'react';
 import { useAccountChanges, useDomainChanges } from '../../api/directory.ts';
-import { useSession } from '../../api/session.ts';
-import { Note } from '../../parts/Note.tsx';
+import { useNode, useSetHostname } from '../../api/setup.ts';
+import { Note, ProblemNote } from '../../parts/Note.tsx';
+import { Waiting } from '../../parts/Page.tsx';
 import { Strength } from '../../parts/Strength.tsx';
+import { toast } from '../../parts/toasts.tsx';
 import { t } from '../../strings.ts';
 import type { StepProps } from './Setup.tsx';
 import { StepForm } from './StepForm.tsx';
 
-/** The name in every greeting; it belongs to the node's own file and is only looked at here. */
+/** The name in every greeting; it belongs to the node's own file. */
 export function HostnameStep({ onDone }: StepProps) {
   const words = t.setup.hostname;
-  const hostname = useSession()?.hostname ?? '';
+  const node = useNode();
+  const set = useSetHostname();
+  const [name, setName] = useState<string | null>(null);
+  if (node.data === undefined) return node.error === null ? <Waiting /> : <ProblemNote error={node.error} />;
+  const { hostname, fileHostname, canWrite, howToChange } = node.data;
+  const now = fileHostname ?? hostname;
+  const changed = name !== null && name.trim() !== now;
+  const submit = async () => {
+    if (!changed) return onDone();
+    const { configFile } = await set.mutateAsync(name.trim());
+    toast(words.restart(configFile));
+    onDone();
+  };
   return (
-    <StepForm text={words.text} submit={words.keep} onSubmit={async () => onDone()}>
-      <TextInput label={words.label} value={hostname} readOnly />
-      <Note tone="info">{words.fixed}</Note>
+    <StepForm text={words.text} submit={changed ? words.write : words.keep} onSubmit={submit}>
+      <TextInput
+        label={words.label}
+        value={name ?? now}
+        readOnly={!canWrite}
+        autoComplete="off"
+        spellCheck={false}
+        onChange={(event) => setName(event.currentTarget.value)}
+      />
+      <Note tone="info">{howToChange}</Note>
     </StepForm>
   );
 }

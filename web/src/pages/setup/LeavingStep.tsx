@@ -39,7 +39,7 @@ export function LeavingStep({ onDone }: StepProps) {
       { key: 'smtp.fallbackToSmtpHost', value: way === 'both' ? 'on' : 'off' },
       ...(way === 'mx' ? [] : hostChanges),
     ];
-    await save.mutateAsync({ changes, ifVersion: null });
+    await save.mutateAsync({ changes, version: null });
     onDone();
   };
   return (
