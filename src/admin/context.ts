@@ -1,8 +1,10 @@
 import type { Resolver } from '../dns/contract.ts';
+import type { MessageId } from '../mail/message-id.ts';
 import type { MakeNotices } from '../notices/contract.ts';
 import type { SettingsService } from '../settings/service.ts';
 import type { Settings } from '../settings/values.ts';
 import type { Storage } from '../storage/contract.ts';
+import type { TrafficMinute } from './traffic.ts';
 
 /** A question to explain, checked. */
 export interface ExplainRequest {
@@ -70,7 +72,7 @@ export interface AdminContext {
   /** The listeners and whether their ports can be had. */
   readonly checkPorts: () => Promise<readonly CheckFinding[]>;
   /** Tries the SMTP host and, when a domain is named, the way out to its MX hosts. Sends no mail. */
-  readonly checkHosts: (probe: string | null) => Promise<readonly CheckFinding[]>;
+  readonly checkHosts: (probe: string | null, settings?: Settings) => Promise<readonly CheckFinding[]>;
   /** The DNS servers asked, as `address:port`. */
   readonly dnsServers: () => Promise<readonly string[]>;
   readonly machine: Machine;
@@ -79,6 +81,59 @@ export interface AdminContext {
   readonly makeNotices: MakeNotices;
   /** PHC string of a password; rejects with `PasswordBusyError` when too many wait. */
   readonly hashPassword: (plain: string) => Promise<string>;
+  /** Address of the browser or program that calls; null at the command line. For the audit. */
+  readonly clientAddress: string | null;
+  /** The session that calls, so that a new password does not end it; null for others. */
+  readonly sessionId: string | null;
+  /** Destinations with sessions, or that are failing. */
+  readonly destinationStates: () => readonly DestinationState[];
+  /** Mail a minute on this node, the newest last; empty without a server. */
+  readonly traffic: (minutes: number) => readonly TrafficMinute[];
+  /** Takes a small message in as this server's own; resolves to its number. Rejects with `OperationError`. */
+  readonly sendTestMessage: (message: TestMessage) => Promise<MessageId>;
+  readonly node: NodeFile;
+}
+
+/** A destination as the sender sees it. */
+export interface DestinationState {
+  readonly destination: string;
+  readonly sessions: number;
+  /** ISO 8601; null while it works. */
+  readonly failingSince: string | null;
+}
+
+export interface TestMessage {
+  /** Canonical. */
+  readonly to: string;
+  readonly from: string;
+}
+
+/** The configuration file of this node. */
+export interface NodeFile {
+  /** Absolute path, also when it is not there. */
+  readonly path: string;
+  /** The host name that stands there; null without one or without a file. */
+  readHostname(): Promise<string | null>;
+  /** False when something else than the file gives the host name, or it has one already. */
+  canWrite(): Promise<boolean>;
+  writeHostname(hostname: string): Promise<void>;
+}
+
+/** What a refusal is, beside its words. */
+export interface RefusalKind {
+  /** Default `refused`: what was asked is not right, or cannot be done as things are. */
+  readonly kind?: 'refused' | 'not-found' | 'conflict' | 'busy' | 'unavailable';
+  readonly errors?: readonly FieldError[];
+  /** What only this refusal tells, as JSON. */
+  readonly more?: Readonly<Record<string, unknown>>;
+}
+
+/** What is wrong with one field. */
+export interface FieldError {
+  readonly key: string;
+  readonly message: string;
+  /** What would do; may be ''. */
+  readonly wouldDo: string;
 }
 
 /** An operation that was refused or failed; told to the caller as it is. */
@@ -87,8 +142,14 @@ export class OperationError extends Error {
   readonly mend: string | undefined;
   /** 1 refused or failed, 2 wrong usage. */
   readonly exit: 1 | 2;
-  constructor(message: string, mend?: string, exit: 1 | 2 = 1) {
+  readonly kind: NonNullable<RefusalKind['kind']>;
+  readonly errors: readonly FieldError[];
+  readonly more: Readonly<Record<string, unknown>>;
+  constructor(message: string, mend?: string, exit: 1 | 2 = 1, refusal: RefusalKind = {}) {
     super(message);
+    this.kind = refusal.kind ?? 'refused';
+    this.errors = refusal.errors ?? [];
+    this.more = refusal.more ?? {};
     this.name = 'OperationError';
     this.mend = mend;
     this.exit = exit;

@@ -26,6 +26,8 @@ export const domainOperations: OperationTable = {
     return { name: domain };
   }),
 
+  'domain.get': operation(z.strictObject({ name }), ({ storage }, args) => hostedDomain(storage, args.name)),
+
   'domain.list': operation(z.strictObject(pageArguments), async ({ storage }, page) =>
     pageOf(await storage.listDomains(), (domain) => domain.name, page),
   ),
@@ -95,6 +97,10 @@ export const accountOperations: OperationTable = {
     },
   ),
 
+  'account.get': operation(z.strictObject({ address: name }), async ({ storage }, args) =>
+    accountJson(await existingAccount(storage, args.address)),
+  ),
+
   'account.remove': operation(z.strictObject({ address: name }), async ({ storage, wakeSender }, args) => {
     const account = await existingAccount(storage, args.address);
     await refusing(storage.removeAccount(account.address), {
@@ -143,12 +149,29 @@ export const aliasOperations: OperationTable = {
       const address = addressArgument(args.address);
       await hostedDomain(storage, address.slice(address.lastIndexOf('@') + 1));
       await refuseTaken(context, address);
-      const targets = [...new Set(args.targets.map(addressArgument))];
-      const loop = await findAliasLoop(storage, address, targets);
-      if (loop) throw new OperationError(`${address} would lead back to itself through ${loop.join(' → ')}`);
+      const targets = await aliasTargets(storage, address, args.targets);
       await refusing(storage.addAlias({ address, targets }), {
         conflict: { message: `${address} exists already` },
       });
+      context.wakeSender();
+      return { address, targets, unknown: await unknownTargets(storage, targets) };
+    },
+  ),
+
+  /** Puts other targets in place of those an alias has. */
+  'alias.set': operation(
+    z.strictObject({ address: name, targets: z.array(name).min(1).max(MAX_ALIAS_TARGETS) }),
+    async (context, args) => {
+      const { storage } = context;
+      const address = addressArgument(args.address);
+      const before = await storage.entry(address);
+      if (before?.type !== 'alias') throw noAlias(address);
+      const targets = await aliasTargets(storage, address, args.targets);
+      // Asked together, they are committed together: nobody finds the alias gone.
+      await Promise.all([
+        storage.removeAlias(address),
+        storage.addAlias({ address: before.alias.address, targets }),
+      ]);
       context.wakeSender();
       return { address, targets, unknown: await unknownTargets(storage, targets) };
     },
@@ -170,6 +193,23 @@ export const aliasOperations: OperationTable = {
   }),
 };
 
+function noAlias(address: string): OperationError {
+  return new OperationError(`there is no alias ${address}`, 'See "cmail alias list".', 1, {
+    kind: 'not-found',
+  });
+}
+
+async function aliasTargets(
+  storage: AdminContext['storage'],
+  address: string,
+  texts: readonly string[],
+): Promise<readonly string[]> {
+  const targets = [...new Set(texts.map(addressArgument))];
+  const loop = await findAliasLoop(storage, address, targets);
+  if (loop) throw new OperationError(`${address} would lead back to itself through ${loop.join(' → ')}`);
+  return targets;
+}
+
 function domainArgument(text: string): string {
   const domain = /[\s@:/]/.test(text) ? undefined : canonicalDomain(text);
   if (domain === undefined || domain === '') {
@@ -182,19 +222,31 @@ async function hostedDomain(storage: AdminContext['storage'], text: string): Pro
   const domain = domainArgument(text);
   const found = await storage.domain(domain);
   if (found) return found;
-  throw new OperationError(`${domain} is not a hosted domain`, `Add it with "cmail domain add ${domain}".`);
+  throw new OperationError(
+    `${domain} is not a hosted domain`,
+    `Add it with "cmail domain add ${domain}".`,
+    1,
+    {
+      kind: 'not-found',
+    },
+  );
 }
 
 async function existingAccount(storage: AdminContext['storage'], text: string): Promise<Account> {
   const address = addressArgument(text);
   const account = await storage.account(address);
   if (account) return account;
-  throw new OperationError(`there is no account ${address}`, 'See "cmail account list".');
+  throw new OperationError(`there is no account ${address}`, 'See "cmail account list".', 1, {
+    kind: 'not-found',
+  });
 }
 
 async function refuseTaken({ storage }: AdminContext, address: string): Promise<void> {
   const entry = await storage.entry(address);
-  if (entry) throw new OperationError(`${address} exists already, as an ${entry.type}`);
+  if (entry === null) return;
+  throw new OperationError(`${address} exists already, as an ${entry.type}`, undefined, 1, {
+    kind: 'conflict',
+  });
 }
 
 async function forwardArgument(context: AdminContext, text: string): Promise<Domain['forward']> {

@@ -32,6 +32,7 @@ export function operation<T, R>(
         `${where === '' ? '' : `${where}: `}${issue?.message ?? 'wrong arguments'}`,
         'See "cmail help".',
         2,
+        { errors: [{ key: where, message: issue?.message ?? 'wrong arguments', wouldDo: '' }] },
       );
     },
   };
@@ -74,7 +75,10 @@ export async function refusing<T>(
     return await work;
   } catch (error) {
     const known = error instanceof StorageError ? words[error.kind as keyof typeof words] : undefined;
-    if (known) throw new OperationError(known.message, known.mend);
+    if (known) {
+      const kind = (error as StorageError).kind === 'limit' ? 'refused' : (error as StorageError).kind;
+      throw new OperationError(known.message, known.mend, 1, { kind: kind as 'not-found' | 'conflict' });
+    }
     throw error;
   }
 }

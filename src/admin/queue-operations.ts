@@ -15,13 +15,13 @@ const PAGE_EVENTS = 2000;
 const REMOVAL_LEASE_MS = 60_000;
 const MAX_IDS = 1000;
 
-const selectorSchema = z.union([
+export const selectorSchema = z.union([
   z.strictObject({ ids: z.array(z.string().max(100)).min(1).max(MAX_IDS) }),
   z.strictObject({ destination: z.string().min(1).max(300) }),
   z.strictObject({ all: z.literal(true) }),
 ]);
 
-type SelectorArguments = z.infer<typeof selectorSchema>;
+export type SelectorArguments = z.infer<typeof selectorSchema>;
 
 const selecting = z.strictObject({ selector: selectorSchema });
 
@@ -145,7 +145,10 @@ async function settleRemoval({ storage, makeNotices, author }: AdminContext, cla
 }
 
 /** A message that is not there is an error before anything is changed. */
-async function selectorOf({ storage }: AdminContext, selector: SelectorArguments): Promise<QueueSelector> {
+export async function selectorOf(
+  { storage }: AdminContext,
+  selector: SelectorArguments,
+): Promise<QueueSelector> {
   if ('destination' in selector)
     return { destination: selector.destination.toLowerCase().replace(/\.$/, '') };
   if ('all' in selector) return selector;
@@ -156,15 +159,17 @@ async function selectorOf({ storage }: AdminContext, selector: SelectorArguments
   return { ids };
 }
 
-function idArgument(text: string): MessageId {
+export function idArgument(text: string): MessageId {
   const id = parseMessageId(text);
   if (id !== undefined) return id;
-  throw new OperationError(`${text} is not a queue ID`, 'See "cmail queue list".');
+  throw new OperationError(`${text} is not a queue ID`, 'See "cmail queue list".', 1, { kind: 'not-found' });
 }
 
-function unknownMessage(id: string): OperationError {
+export function unknownMessage(id: string): OperationError {
   return new OperationError(
     `there is no message ${id}`,
     'See "cmail queue list"; the history of finished messages is kept for history.keep.',
+    1,
+    { kind: 'not-found' },
   );
 }

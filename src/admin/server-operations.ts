@@ -4,7 +4,7 @@ import { parseIpAddress } from '../settings/networks.ts';
 import { checkAll } from './check.ts';
 import { OperationError } from './context.ts';
 import { addressArgument, type OperationTable, operation } from './operation.ts';
-import { changeSchema } from './settings-operations.ts';
+import { changeSchema, settingsRefusal } from './settings-operations.ts';
 
 /** The server as a whole: status, explain, verify, check. */
 export const serverOperations: OperationTable = {
@@ -33,7 +33,7 @@ export const serverOperations: OperationTable = {
         throw new OperationError(`${args.client} is not an IP address`, 'Write it as 192.0.2.1.', 2);
       }
       const changed = await context.settings.preview(args.with);
-      if (!changed.ok) throw new OperationError(changed.message, changed.mend);
+      if (!changed.ok) throw settingsRefusal(changed);
       return context.explain({
         address: args.address,
         from: args.from === '' || args.from === '<>' ? '' : addressArgument(args.from),

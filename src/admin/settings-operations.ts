@@ -1,11 +1,16 @@
 import { z } from 'zod';
 import { type SettingsOutcome, suggestKey } from '../settings/service.ts';
 import { SETTINGS_FILE_BYTES } from '../settings/toml.ts';
-import { OperationError } from './context.ts';
+import type { SettingError } from '../settings/validate.ts';
+import type { SettingChange } from '../storage/contract.ts';
+import { type FieldError, OperationError } from './context.ts';
 import { MAX_ROWS, type OperationTable, operation } from './operation.ts';
 
-/** A key and its text as entered. */
-export const changeSchema = z.strictObject({ key: z.string().max(1000), value: z.string().max(100_000) });
+/** A key and its text as entered; null goes back to the default. */
+export const changeSchema = z.strictObject({
+  key: z.string().max(1000),
+  value: z.string().max(100_000).nullable(),
+});
 
 /** The newest entry of the history the caller knows of; null when it does not matter. */
 const versionSchema = z.number().int().min(0).nullable().default(null);
@@ -53,11 +58,11 @@ export const settingsOperations: OperationTable = {
   ),
 
   'settings.history': operation(
-    z.strictObject({ limit: z.number().int().min(1).max(MAX_ROWS) }),
-    async ({ settings }, { limit }) => {
-      const entries = await settings.history(limit);
-      return entries.map((entry) => ({ ...entry, at: new Date(entry.at).toISOString() }));
-    },
+    z.strictObject({
+      limit: z.number().int().min(1).max(MAX_ROWS),
+      before: z.number().int().min(1).optional(),
+    }),
+    async ({ settings }, { limit, before }) => (await settings.history(limit, before)).map(historyJson),
   ),
 
   'settings.revert': operation(
@@ -81,5 +86,30 @@ export const settingsOperations: OperationTable = {
 
 function accepted(outcome: SettingsOutcome): Extract<SettingsOutcome, { ok: true }> {
   if (outcome.ok) return outcome;
-  throw new OperationError(outcome.message, outcome.mend);
+  throw settingsRefusal(outcome);
+}
+
+/** Nothing was changed: why, at each field that is concerned, and what others changed meanwhile. */
+export function settingsRefusal(outcome: Extract<SettingsOutcome, { ok: false }>): OperationError {
+  const { message, mend, errors, conflict } = outcome;
+  return new OperationError(message, mend, 1, {
+    errors: fieldErrors(errors),
+    ...(conflict === undefined
+      ? {}
+      : {
+          kind: 'conflict',
+          more: { version: conflict.version, changes: conflict.changes.map(historyJson) },
+        }),
+  });
+}
+
+/** An error between settings stands at each of them. */
+export function fieldErrors(errors: readonly SettingError[]): FieldError[] {
+  return errors.flatMap(({ key, also = [], reason, wouldDo }) =>
+    [key, ...also].map((one) => ({ key: one, message: reason, wouldDo: one === key ? wouldDo : '' })),
+  );
+}
+
+function historyJson(entry: SettingChange) {
+  return { ...entry, at: new Date(entry.at).toISOString() };
 }

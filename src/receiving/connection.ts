@@ -22,6 +22,8 @@ export interface ReceivingDependencies {
   readonly trace: Trace;
   readonly decision: DecisionDependencies;
   readonly log: (level: 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>) => void;
+  /** Counts each command, recipient and message refused. */
+  readonly refused?: () => void;
 }
 
 /** With less room than one read, the store counts as full. */
@@ -361,6 +363,7 @@ export class Connection {
     about: Readonly<Record<string, string>>,
     transaction = this.#transaction,
   ): void {
+    this.#deps.refused?.();
     const { address, kind } = this.#client();
     const sender = transaction?.sender?.text ?? '';
     this.#deps.log('info', words, { client: address, kind, sender, ...about, reply: replyText(answer) });

@@ -2,6 +2,7 @@
 import type { Address } from '../mail/address.ts';
 import { formatMessageId, type MessageId } from '../mail/message-id.ts';
 import { type Reply, reply } from '../mail/reply.ts';
+import { findSubject } from '../mail/subject.ts';
 import type { Settings } from '../settings/values.ts';
 import type { MailParameters } from '../smtp/receiver-contract.ts';
 import {
@@ -79,7 +80,11 @@ export class Transaction {
       body.abort();
       return refusal;
     }
-    return this.#accept(body, facts, this.#recipients(header), eightBit);
+    return this.#accept(body, facts, {
+      recipients: this.#recipients(header),
+      subject: findSubject(header),
+      eightBit,
+    });
   }
 
   #refusal(header: string, settings: Settings): Reply | null {
@@ -115,8 +120,7 @@ export class Transaction {
   async #accept(
     body: BodyWriter,
     facts: SessionFacts,
-    recipients: NewRecipient[],
-    eightBit: boolean,
+    { recipients, subject, eightBit }: { recipients: NewRecipient[]; subject: string; eightBit: boolean },
   ): Promise<Reply> {
     const receivedAt = Date.now();
     const protocol = this.parameters.smtputf8 ? 'UTF8SMTP' : facts.extended ? 'ESMTP' : 'SMTP';
@@ -141,6 +145,7 @@ export class Transaction {
       await this.#storage.accept({
         id,
         body,
+        subject,
         sender: this.sender?.text ?? '',
         source,
         smtputf8: this.parameters.smtputf8,

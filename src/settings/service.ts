@@ -51,6 +51,8 @@ export type SettingsOutcome =
       readonly message: string;
       readonly mend: string;
       readonly errors: readonly SettingError[];
+      /** Set when others changed settings since the version given. */
+      readonly conflict?: { readonly version: number; readonly changes: readonly SettingChange[] };
     };
 
 export interface SettingsOptions extends ValidationContext {
@@ -173,10 +175,11 @@ export class SettingsService {
       const [before, after] = [historyText(key, old), historyText(key, next)];
       return `  ${n}: ${who} changed ${key} from ${before || '""'} to ${after || '""'}`;
     });
-    return refusal(
+    const refused = refusal(
       `the settings were changed after version ${version}; nothing was overwritten. Changed meanwhile:\n${meanwhile.join('\n')}`,
       `Start from these values, or repeat with --if-version ${newest} to change them nevertheless.`,
     );
+    return { ...refused, conflict: { version: newest, changes: shown.map(shownChange) } };
   }
 
   /** Every setting except secrets, as a file `applyToml` takes. */
@@ -201,14 +204,24 @@ export class SettingsService {
     return `${lines.join('\n')}\n`;
   }
 
-  /** Newest first. A default is shown by its value. */
-  async history(limit: number): Promise<readonly SettingChange[]> {
-    const entries = await this.#store.settingsHistory({ limit });
-    return entries.map((entry) => ({
-      ...entry,
-      old: historyText(entry.key, entry.old),
-      new: historyText(entry.key, entry.new),
-    }));
+  /** Newest first, older than entry `before`. A default is shown by its value. */
+  async history(limit: number, before?: number): Promise<readonly SettingChange[]> {
+    const entries = await this.#store.settingsHistory({
+      limit,
+      ...(before === undefined ? {} : { before }),
+    });
+    return entries.map(shownChange);
+  }
+
+  /** The newest entry of the history; 0 when nothing was ever changed. */
+  async version(): Promise<number> {
+    const [newest] = await this.#store.settingsHistory({ limit: 1 });
+    return newest?.n ?? 0;
+  }
+
+  /** What would be said to a change, and what it would do; nothing is stored. */
+  dryRun(changes: readonly SettingInput[]): Promise<SettingsOutcome> {
+    return this.#exclusively(() => this.#apply(changes, '', true));
   }
 
   /** Undoes entry n of the history, as a change of its own. */
@@ -371,6 +384,14 @@ function difference(
   const next = textOf(after, key);
   if (!findSetting(key)?.secret) return { key, old, new: next };
   return { key, old: old === '' ? '(not set)' : '(set)', new: next === '' ? '(not set)' : '(set)' };
+}
+
+function shownChange(entry: SettingChange): SettingChange {
+  return {
+    ...entry,
+    old: historyText(entry.key, entry.old),
+    new: historyText(entry.key, entry.new),
+  };
 }
 
 function historyText(key: string, text: string | null): string | null {

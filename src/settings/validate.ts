@@ -18,6 +18,8 @@ export interface SettingError {
   readonly reason: string;
   /** A value, or a change beside it, that would do. */
   readonly wouldDo: string;
+  /** Other settings that stand against it, and could be changed instead. */
+  readonly also?: readonly string[];
 }
 
 /** Stored, but without effect or with one that surprises. */
@@ -129,6 +131,7 @@ function crossErrors(settings: Settings, values: ReadonlyMap<string, string>): S
         value: 'on',
         reason: 'needs an SMTP host, and none is entered',
         wouldDo: 'off, or an SMTP host in smtp.host.name given together with it,',
+        also: [table.hostName.key],
       });
     }
     if (!settings.useMxResolution) {
@@ -137,6 +140,7 @@ function crossErrors(settings: Settings, values: ReadonlyMap<string, string>): S
         value: 'off',
         reason: 'sends everything to the SMTP host, and none is entered',
         wouldDo: 'on, or an SMTP host in smtp.host.name given together with it,',
+        also: [table.hostName.key],
       });
     }
   }
@@ -148,6 +152,7 @@ function crossErrors(settings: Settings, values: ReadonlyMap<string, string>): S
       value: 'none',
       reason: `would send the password for ${host.name} unprotected`,
       wouldDo: 'required, or an empty smtp.host.password,',
+      also: [table.hostPassword.key],
     });
   }
   return errors;
@@ -168,6 +173,7 @@ async function ownHostErrors(
       value: host.name,
       reason: `port ${host.port} of it is this server, so mail would go round in a circle`,
       wouldDo: "the name of your provider's server",
+      also: [table.hostPort.key],
     },
   ];
 }

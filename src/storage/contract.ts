@@ -4,7 +4,9 @@
  * otherwise. No call blocks the event loop. A call rejects with `StorageError` only.
  */
 import type { MessageId } from '../mail/message-id.ts';
+import type { AccessStore } from './access-contract.ts';
 import type { NodeStore } from './nodes-contract.ts';
+import type { SearchStore } from './search-contract.ts';
 
 export type StorageErrorKind =
   /** Disk full, read-only, locked too long, connection lost: defer and raise an alarm. */
@@ -93,6 +95,8 @@ export interface AcceptInput {
   /** From `nextMessageId()`. */
   readonly id: MessageId;
   readonly body: BodyWriter;
+  /** As `findSubject` gives it; left out, it is found in the body. */
+  readonly subject?: string;
   /** Envelope sender; '' is the null reverse-path. */
   readonly sender: string;
   readonly source: MessageSource;
@@ -408,7 +412,17 @@ export interface SettingsStore {
 
 // ---------------------------------------------------------------- the whole
 
-export interface Storage extends QueueStore, DirectoryStore, MailboxStore, SettingsStore, NodeStore {
+/** Messages taken in; recipients delivered, put off, given up. */
+export type Traffic = 'accepted' | 'delivered' | 'deferred' | 'failed';
+
+export interface Storage
+  extends AccessStore,
+    SearchStore,
+    QueueStore,
+    DirectoryStore,
+    MailboxStore,
+    SettingsStore,
+    NodeStore {
   /** Known at once; never given twice, also across nodes and crashes. */
   nextMessageId(): MessageId;
   openWriter(): BodyWriter;
@@ -420,6 +434,8 @@ export interface Storage extends QueueStore, DirectoryStore, MailboxStore, Setti
   accept(input: AcceptInput): Promise<void>;
   /** Called after each commit that queued something due now. */
   onQueued(listener: () => void): void;
+  /** Called after each commit that took mail in or brought it further on this node, with how much of it. */
+  onTraffic(listener: (what: Traffic, count: number) => void): void;
   /** What is wrong with the store now (disk full …) and what to do, for `status`; clears by itself when it is well. */
   alarms(): readonly string[];
   /** The newest time among the latest messages and changes, ms; null when there are none. */

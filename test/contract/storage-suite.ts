@@ -1,11 +1,13 @@
 /** What every storage engine must do. `makePlace` gives each test a store of its own. */
 
+import { accessSuite } from './storage-access.ts';
 import { bodySuite } from './storage-bodies.ts';
 import { directorySuite } from './storage-directory.ts';
 import type { MakePlace } from './storage-fixture.ts';
 import { nodeSuite } from './storage-node.ts';
 import { queueSuite } from './storage-queue.ts';
 import { queueActionsSuite } from './storage-queue-actions.ts';
+import { searchSuite } from './storage-search.ts';
 
 export function storageSuite(engine: string, makePlace: MakePlace): void {
   bodySuite(engine, makePlace);
@@ -13,4 +15,6 @@ export function storageSuite(engine: string, makePlace: MakePlace): void {
   queueActionsSuite(engine, makePlace);
   directorySuite(engine, makePlace);
   nodeSuite(engine, makePlace);
+  accessSuite(engine, makePlace);
+  searchSuite(engine, makePlace);
 }

@@ -6,8 +6,8 @@ import type { NodeDescription, NodeInfo } from '../nodes-contract.ts';
 import { BodyArea, PendingBody, type Tail } from './body-area.ts';
 import { ContentReader } from './content-reader.ts';
 import { ID_BLOCK, MessageIds } from './message-ids.ts';
-import type { GroupFlags, In, Out, ReadOps, StoredContent, WriteOps } from './operations.ts';
-import type { Payload } from './pages.ts';
+import type { GroupFlags, In, StoredContent, WriteOps } from './operations.ts';
+import { SearchStorage } from './search-storage.ts';
 import { SLICE, slicesOf } from './slices.ts';
 
 /** Operations after which what was read of the directory may be out of date. */
@@ -30,16 +30,18 @@ export const DIRECTORY_CHANGES: ReadonlySet<string> = new Set<keyof WriteOps>([
  * The contract made of operations: what an engine adds is how an operation is carried out, what is wrong with its
  * store and which other nodes there are.
  */
-export abstract class OperationStorage implements contract.Storage {
+export abstract class OperationStorage extends SearchStorage implements contract.Storage {
   readonly #ids: MessageIds;
   readonly #bodies: BodyArea;
   readonly #queuedListeners: (() => void)[] = [];
+  readonly #trafficListeners: ((what: contract.Traffic, count: number) => void)[] = [];
   #sweeping: Promise<void> | null = null;
   #closed: Promise<void> | null = null;
   /** No sweep begins any more. */
   #closing = false;
 
   constructor() {
+    super();
     this.#ids = new MessageIds(() => this.write('reserveIds', { count: ID_BLOCK }));
     this.#bodies = new BodyArea({
       nextId: () => this.#ids.take(),
@@ -48,19 +50,6 @@ export abstract class OperationStorage implements contract.Storage {
     });
   }
 
-  /** One that changes the store. Rejects with `StorageError`; `payload` is released whatever comes of it. */
-  protected abstract write<K extends keyof WriteOps>(
-    type: K,
-    input: In<WriteOps, K>,
-    payload?: Payload,
-  ): Promise<Out<WriteOps, K>>;
-  /** A short one that a session waits for. */
-  protected abstract lookup<K extends keyof ReadOps>(
-    type: K,
-    input: In<ReadOps, K>,
-  ): Promise<Out<ReadOps, K>>;
-  /** One that may read much. */
-  protected abstract read<K extends keyof ReadOps>(type: K, input: In<ReadOps, K>): Promise<Out<ReadOps, K>>;
   /** Ends what the engine has open; nothing is swept any more. */
   protected abstract end(): Promise<void>;
 
@@ -108,6 +97,8 @@ export abstract class OperationStorage implements contract.Storage {
         { ...rest, bodyId: tail.bodyId ?? rest.id, storedChunks, sizeBytes },
         payload,
       );
+      this.#traffic('accepted', 1);
+      this.#traffic('delivered', input.recipients.filter(({ to }) => to.type === 'local').length);
     } catch (error) {
       body.drop();
       throw error;
@@ -118,6 +109,14 @@ export abstract class OperationStorage implements contract.Storage {
 
   onQueued(listener: () => void): void {
     this.#queuedListeners.push(listener);
+  }
+
+  onTraffic(listener: (what: contract.Traffic, count: number) => void): void {
+    this.#trafficListeners.push(listener);
+  }
+
+  #traffic(what: contract.Traffic, count: number): void {
+    if (count > 0) for (const listener of this.#trafficListeners) listener(what, count);
   }
 
   newestTime(): Promise<number | null> {
@@ -131,7 +130,7 @@ export abstract class OperationStorage implements contract.Storage {
 
   async #close(): Promise<void> {
     this.#closing = true;
-    await this.#sweeping;
+    await Promise.all([this.#sweeping, this.endIndexing()]);
     await this.end();
   }
 
@@ -159,6 +158,11 @@ export abstract class OperationStorage implements contract.Storage {
 
   async settle(input: contract.SettleInput): Promise<void> {
     await this.write('settle', input);
+    for (const { result } of input.outcomes) {
+      if (result.type === 'delivered' || result.type === 'failed' || result.type === 'deferred') {
+        this.#traffic(result.type, 1);
+      }
+    }
   }
 
   releaseExpired(): Promise<number> {
@@ -371,6 +375,7 @@ export abstract class OperationStorage implements contract.Storage {
   /** To be called after each commit. */
   protected afterCommit(flags: GroupFlags): void {
     if (flags.deadBodies) this.sweepSoon();
+    if (flags.unsearchable) this.indexSoon();
     if (flags.queued) for (const listener of this.#queuedListeners) listener();
   }
 

@@ -16,8 +16,10 @@ import type {
   SettingsStore,
   SettleInput,
 } from '../contract.ts';
+import type { AccessReadOps, AccessWriteOps } from './access-operations.ts';
+import type { SearchReadOps, SearchWriteOps } from './search-operations.ts';
 
-interface Op<In, Out> {
+export interface Op<In, Out> {
   readonly in: In;
   readonly out: Out;
 }
@@ -31,7 +33,7 @@ export interface AcceptOp extends Omit<AcceptInput, 'body'> {
 }
 
 /** Everything the writer does. Each is one operation with its own savepoint. */
-export interface WriteOps {
+export interface WriteOps extends AccessWriteOps, SearchWriteOps {
   reserveIds: Op<{ count: number }, number>;
   putChunk: Op<{ bodyId: number; n: number }, void>;
   dropBody: Op<{ bodyId: number }, void>;
@@ -85,7 +87,7 @@ export interface StoredContent {
 }
 
 /** Everything the readers do. */
-export interface ReadOps {
+export interface ReadOps extends AccessReadOps, SearchReadOps {
   dueDestinations: Op<{ now: number; after: string; limit: number }, DueDestination[]>;
   nextDueAt: Op<null, number | null>;
   list: Op<{ limit: number; after: number }, QueuedMessage[]>;
@@ -146,6 +148,12 @@ export interface GroupFlags {
   readonly queued: boolean;
   /** Large bodies lost their last reference and are to be swept. */
   readonly deadBodies: boolean;
+  /** Messages were listed to be made searchable. */
+  readonly unsearchable: boolean;
 }
 
-export const NO_FLAGS: GroupFlags = { queued: false, deadBodies: false };
+export const NO_FLAGS: GroupFlags = {
+  queued: false,
+  deadBodies: false,
+  unsearchable: false,
+};

@@ -56,6 +56,7 @@ export class SqliteStorage extends OperationStorage {
       await Promise.all([this.startIds(), this.write('orphanBodies', null)]);
       if (takeOver) await this.releaseClaims(true);
       this.sweepSoon();
+      this.indexSoon();
     } catch (error) {
       await this.close();
       throw error;

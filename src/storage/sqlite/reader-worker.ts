@@ -4,10 +4,12 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { type Handlers, NO_FLAGS, type ReadOps } from '../shared/operations.ts';
 import { type ErrorForm, errorForm } from './errors.ts';
 import type { PostedGroup, ThreadData, ThreadMessage } from './protocol.ts';
+import { AccessReads, accessReadHandlers } from './read-access.ts';
 import { DirectoryReads } from './read-directory.ts';
 import { MailboxReads } from './read-mailbox.ts';
 import { newestTime } from './read-newest.ts';
 import { QueueReads } from './read-queue.ts';
+import { SearchReads, searchReadHandlers } from './read-search.ts';
 import { SettingReads } from './read-settings.ts';
 import { verifyStore } from './read-verify.ts';
 import { openConnection } from './schema.ts';
@@ -43,6 +45,8 @@ function makeHandlers(db: DatabaseSync): Handlers<ReadOps> {
     settingsHistory: ({ limit, before }) => settings.history(limit, before),
     settingChange: ({ n }) => settings.change(n),
     secret: ({ name }) => settings.secret(name),
+    ...accessReadHandlers(new AccessReads(db)),
+    ...searchReadHandlers(new SearchReads(db)),
     newestTime: () => newestTime(db),
     verify: () => verifyStore(db),
   };

@@ -86,8 +86,52 @@ ALTER TABLE recipient ADD COLUMN crashes INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX recipient_crashed ON recipient (message_id) WHERE state = 2 AND crashes > 2;
 `;
 
+/**
+ * Who may administer, and what is searched. `search_todo` lists messages to be made searchable: new ones and
+ * those just finished. A message that came before has no subject kept; it is found in its body if that is there.
+ */
+const ACCESS_AND_SEARCH = `
+CREATE TABLE administrator (
+  name TEXT PRIMARY KEY, password_hash TEXT NOT NULL, created_at INTEGER NOT NULL, last_sign_in_at INTEGER
+) WITHOUT ROWID;
+CREATE TABLE admin_session (
+  token_hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, administrator TEXT NOT NULL, created_at INTEGER NOT NULL,
+  last_seen_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, address TEXT NOT NULL, user_agent TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX admin_session_of ON admin_session (administrator);
+CREATE TABLE api_token (
+  token_hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, scopes TEXT NOT NULL,
+  created_by TEXT NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, last_used_at INTEGER,
+  revoked_at INTEGER
+) WITHOUT ROWID;
+CREATE TABLE audit (
+  n INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, who TEXT NOT NULL, address TEXT, action TEXT NOT NULL,
+  details TEXT NOT NULL
+);
+
+ALTER TABLE message ADD COLUMN subject TEXT;
+CREATE TABLE search_todo (id INTEGER PRIMARY KEY);
+CREATE TABLE search_message (
+  id INTEGER PRIMARY KEY, at INTEGER NOT NULL, state INTEGER NOT NULL, sender TEXT NOT NULL, sender_domain TEXT NOT NULL
+);
+CREATE INDEX search_by_time ON search_message (at, id);
+CREATE INDEX search_by_state ON search_message (state, at, id);
+CREATE INDEX search_by_sender ON search_message (sender, at, id);
+CREATE INDEX search_by_sender_domain ON search_message (sender_domain, at, id);
+CREATE TABLE search_recipient (
+  id INTEGER NOT NULL, address TEXT NOT NULL, domain TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (id, address)
+) WITHOUT ROWID;
+CREATE INDEX search_by_recipient ON search_recipient (address, at, id);
+CREATE INDEX search_by_recipient_domain ON search_recipient (domain, at, id);
+CREATE TABLE search_word (
+  word TEXT NOT NULL, at INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (word, at, id)
+) WITHOUT ROWID;
+CREATE INDEX recipient_waiting ON recipient (destination, message_id) WHERE state < 3;
+INSERT INTO search_todo (id) SELECT id FROM message;
+`;
+
 /** Step n brings a store from version n to n + 1; a step that was released is never edited. */
-export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2];
+export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, ACCESS_AND_SEARCH];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 
 export interface ConnectionOptions {

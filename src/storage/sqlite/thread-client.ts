@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { describeError } from '../../mail/failure.ts';
 import { StorageError } from '../contract.ts';
-import type { GroupFlags, In, Out } from '../shared/operations.ts';
+import { type GroupFlags, type In, NO_FLAGS, type Out } from '../shared/operations.ts';
 import { NO_PAYLOAD, type Payload } from '../shared/pages.ts';
 import { fromForm } from './errors.ts';
 import type { PostedOp, ThreadData, ThreadMessage } from './protocol.ts';
@@ -132,7 +132,7 @@ export class ThreadClient<Ops> {
     this.#worker = null;
     const group = this.#inFlight ?? [];
     this.#inFlight = null;
-    this.#options.onGroup?.({ queued: false, deadBodies: false }, error);
+    this.#options.onGroup?.(NO_FLAGS, error);
     for (const op of group) op.reject(error);
     this.#schedule();
   }
@@ -168,7 +168,7 @@ export class ThreadClient<Ops> {
   #refuseWaiting(error: StorageError): void {
     const refused = this.#waiting;
     this.#waiting = [];
-    this.#options.onGroup?.({ queued: false, deadBodies: false }, error);
+    this.#options.onGroup?.(NO_FLAGS, error);
     for (const op of refused) {
       op.payload.release();
       op.reject(error);

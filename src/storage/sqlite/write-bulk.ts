@@ -4,6 +4,7 @@ import { CLAIM_REMOVAL, CLAIM_REMOVAL_OF_HELD, DELETED, HELD, QUEUED } from '../
 import { SLICE } from '../shared/slices.ts';
 import type { MessageTables } from './write-messages.ts';
 import type { ClaimTables } from './write-queue.ts';
+import type { SearchTables } from './write-search.ts';
 import { rowsOf, type WriterContext } from './writer-context.ts';
 
 interface PickedRow {
@@ -28,6 +29,7 @@ export class BulkActions {
   readonly #context: WriterContext;
   readonly #messages: MessageTables;
   readonly #claims: ClaimTables;
+  readonly #search: SearchTables;
   readonly #pickers: ReadonlyMap<number, Picker>;
   readonly #setState;
   readonly #release;
@@ -40,11 +42,12 @@ export class BulkActions {
   readonly #deleteEvents;
   readonly #freePages;
 
-  constructor(context: WriterContext, messages: MessageTables, claims: ClaimTables) {
+  constructor(context: WriterContext, messages: MessageTables, claims: ClaimTables, search: SearchTables) {
     const { db } = context;
     this.#context = context;
     this.#messages = messages;
     this.#claims = claims;
+    this.#search = search;
     const picker = (state: number): Picker => {
       const columns = 'SELECT message_id, idx, address, state, attempts, destination, due_at FROM recipient';
       const where = `state < 3 AND state = ${state}`;
@@ -147,6 +150,7 @@ export class BulkActions {
     for (const { id } of rows) {
       this.#deleteEvents.run(id);
       this.#deleteRecipients.run(id);
+      this.#search.forget(id);
       this.#deleteMessage.run(id);
     }
     if (rows.length > 0) this.#freePages.all();

@@ -1,9 +1,13 @@
+import { findSubject } from '../../mail/subject.ts';
 import type { AcceptInput, NewEvent, NewRecipient, NoticeInput } from '../contract.ts';
 import { StorageError } from '../contract.ts';
 import type { AcceptOp } from '../shared/operations.ts';
 import { DELIVERED, HELD, QUEUED, sourceKindNumber } from '../shared/rows.ts';
 import type { BodyTable } from './write-bodies.ts';
 import { rowOf, type WriterContext } from './writer-context.ts';
+
+/** Where the subject of a notice is looked for. */
+const HEADER_BYTES = 8 * 1024;
 
 /** What a message gives each of its recipients' rows. */
 interface MessageFacts {
@@ -35,6 +39,7 @@ export class MessageTables {
   readonly #insertEvent;
   readonly #holdAll;
   readonly #closeSome;
+  readonly #listToSearch;
 
   constructor(context: WriterContext, bodies: BodyTable) {
     const { db } = context;
@@ -42,8 +47,8 @@ export class MessageTables {
     this.#bodies = bodies;
     this.#insertMessage = db.prepare(`INSERT INTO message
       (id, body_id, sender, size, received_at, finished_at, open_count, source_kind, source_address, source_helo,
-       source_user, source_protocol, smtputf8, eight_bit, header, notice_for)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`);
+       source_user, source_protocol, smtputf8, eight_bit, header, notice_for, subject)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`);
     this.#insertDelivered = db.prepare(`INSERT INTO recipient
       (message_id, idx, address, original, rule, state, via, decided_at) VALUES (?, ?, ?, ?, ?, ${DELIVERED}, 'mailbox', ?)`);
     this.#insertQueued = db.prepare(`INSERT INTO recipient
@@ -60,6 +65,7 @@ export class MessageTables {
       'INSERT INTO event (message_id, n, at, kind, recipient, detail) VALUES (?, ?, ?, ?, ?, ?)',
     );
     this.#holdAll = db.prepare("SELECT value FROM sequence WHERE name = 'hold_all'");
+    this.#listToSearch = db.prepare('INSERT OR IGNORE INTO search_todo (id) VALUES (?)');
     this.#closeSome = db.prepare(`UPDATE message SET open_count = open_count + ?1,
       finished_at = CASE WHEN open_count + ?1 = 0 THEN ?2 ELSE NULL END
       WHERE id = ?3 RETURNING open_count, body_id`);
@@ -76,7 +82,9 @@ export class MessageTables {
   acceptNotice(notice: NoticeInput): void {
     const sizeBytes = notice.content.byteLength;
     const bodyId = notice.id;
-    this.#accept(notice, bodyId, sizeBytes, (refs) =>
+    const subject =
+      notice.subject ?? findSubject(Buffer.from(notice.content).toString('latin1', 0, HEADER_BYTES));
+    this.#accept({ ...notice, subject }, bodyId, sizeBytes, (refs) =>
       this.#bodies.complete({ bodyId, storedChunks: 0, sizeBytes, refs }, notice.content),
     );
   }
@@ -109,7 +117,9 @@ export class MessageTables {
       input.eightBit ? 1 : 0,
       input.header,
       input.noticeFor ?? null,
+      input.subject ?? null,
     );
+    this.#toSearch(id);
     const facts = {
       id,
       bodyId,
@@ -180,6 +190,12 @@ export class MessageTables {
     this.#addUsed.run(size, accountId);
   }
 
+  /** New or finished: what is searched is to be brought up to date. */
+  #toSearch(messageId: number): void {
+    this.#listToSearch.run(messageId);
+    this.#context.flags.unsearchable = true;
+  }
+
   holdAll(): boolean {
     return rowOf<{ value: number }>(this.#holdAll)?.value === 1;
   }
@@ -197,6 +213,8 @@ export class MessageTables {
   changeOpenCount(messageId: number, by: number): void {
     if (by === 0) return;
     const left = rowOf<{ open_count: number; body_id: number }>(this.#closeSome, by, Date.now(), messageId);
-    if (left?.open_count === 0) this.#bodies.dropRef(left.body_id);
+    if (left?.open_count !== 0) return;
+    this.#bodies.dropRef(left.body_id);
+    this.#toSearch(messageId);
   }
 }

@@ -4,7 +4,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite';
 export interface WriterContext {
   readonly db: DatabaseSync;
   /** Set by operations, read and cleared when their group is committed. */
-  readonly flags: { queued: boolean; deadBodies: boolean };
+  readonly flags: { queued: boolean; deadBodies: boolean; unsearchable: boolean };
 }
 
 export function rowsOf<Row>(statement: StatementSync, ...values: (string | number | null)[]): Row[] {

@@ -5,11 +5,13 @@ import { type Handlers, NO_FLAGS, type WriteOps } from '../shared/operations.ts'
 import { type ErrorForm, errorForm } from './errors.ts';
 import type { PostedGroup, PostedOp, ThreadData, ThreadMessage } from './protocol.ts';
 import { openConnection } from './schema.ts';
+import { AccessTables, accessHandlers } from './write-access.ts';
 import { BodyTable } from './write-bodies.ts';
 import { BulkActions } from './write-bulk.ts';
 import { DirectoryTables } from './write-directory.ts';
 import { MessageTables } from './write-messages.ts';
 import { ClaimTables } from './write-queue.ts';
+import { SearchTables } from './write-search.ts';
 import { SettingTables } from './write-settings.ts';
 import type { WriterContext } from './writer-context.ts';
 
@@ -17,7 +19,8 @@ function makeHandlers(context: WriterContext): Handlers<WriteOps> {
   const bodies = new BodyTable(context);
   const messages = new MessageTables(context, bodies);
   const claims = new ClaimTables(context, messages, bodies);
-  const bulk = new BulkActions(context, messages, claims);
+  const search = new SearchTables(context);
+  const bulk = new BulkActions(context, messages, claims, search);
   const directory = new DirectoryTables(context, bodies);
   const settings = new SettingTables(context);
   return {
@@ -54,6 +57,9 @@ function makeHandlers(context: WriterContext): Handlers<WriteOps> {
     removeAlias: ({ address }) => directory.removeAlias(address),
     removeEntries: ({ accountId, uids }) => directory.removeEntries(accountId, uids),
     writeSettings: (input) => settings.write(input),
+    ...accessHandlers(new AccessTables(context)),
+    indexMessages: ({ limit }) => search.index(limit),
+    relistMessages: ({ after }) => search.relist(after),
     keepSecret: ({ name, value }) => settings.keepSecret(name, value),
   };
 }
@@ -85,6 +91,7 @@ class Writer {
     const { flags } = this.#context;
     flags.queued = false;
     flags.deadBodies = false;
+    flags.unsearchable = false;
     const values: unknown[] = [];
     const errors: { index: number; error: ErrorForm }[] = [];
     try {
