@@ -89,7 +89,7 @@ export const common = {
   signIn: {
     title: 'Sign in',
     text: 'Administration of this mail server',
-    name: 'Address',
+    name: 'Name',
     password: 'Password',
     submit: 'Sign in',
     expired: 'You were signed out. Sign in again to go on where you were.',

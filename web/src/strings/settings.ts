@@ -8,7 +8,7 @@ export const settings = {
     'Eight settings that decide whom this server refuses and how mail leaves. A change is in force within a second, also for mail already waiting.',
   toAdvanced: 'Advanced settings',
   toHistory: 'History',
-  toSmtp: 'Set the SMTP host',
+  besides: 'Also concerned, from the neighbouring page',
   formLabel: 'Settings',
   fallsTo: (value: string) => `Default ${value}`,
   allowed: (range: string) => `allowed: ${range}`,

@@ -1,11 +1,11 @@
 import './settings.css';
 import { useEffect } from 'react';
-import type { SettingInfo } from '../../api/settings.ts';
 import { Link } from '../../app/Link.tsx';
 import { usePlace } from '../../app/router.ts';
-import { ADVANCED_KEYS, fieldId, HISTORY_PATH, SMTP_PATH } from '../../app/setting-place.ts';
+import { ADVANCED_KEYS, HISTORY_PATH, isAdvanced, SMTP_PATH } from '../../app/setting-place.ts';
 import { Answer, Page } from '../../parts/Page.tsx';
 import { t } from '../../strings.ts';
+import { Besides } from './Besides.tsx';
 import { Field } from './Field.tsx';
 import { RecentChanges } from './RecentChanges.tsx';
 import { SaveBar } from './SaveBar.tsx';
@@ -43,7 +43,7 @@ export default function Advanced() {
                     <Field key={setting.key} setting={setting} form={form} />
                   ))}
                 </div>
-                <HostHint settings={form.settings} invalid={form.invalid} />
+                <Besides form={form} isHere={isAdvanced} />
                 <SaveBar form={form} />
               </form>
             </div>
@@ -57,23 +57,6 @@ export default function Advanced() {
         )}
       </Answer>
     </Page>
-  );
-}
-
-/** The way to the SMTP host when that is what is missing. */
-function HostHint({
-  settings,
-  invalid,
-}: {
-  readonly settings: readonly SettingInfo[];
-  readonly invalid: readonly SettingInfo[];
-}) {
-  const host = settings.find(({ key }) => key === 'smtp.host.name');
-  if (host?.text !== '' || !invalid.some(({ key }) => key === host.key)) return null;
-  return (
-    <p className="host-hint">
-      <Link href={`${SMTP_PATH}#${fieldId(host.key)}`}>{words.toSmtp}</Link>
-    </p>
   );
 }
 

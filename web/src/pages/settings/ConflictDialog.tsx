@@ -29,8 +29,8 @@ export function ConflictDialog({ form }: { readonly form: SettingsForm }) {
                 label: words.theirs,
                 cell: ({ old, new: now }) => (
                   <span className="break">
-                    <s className="dim">{old ?? t.settings.history.toDefault}</s>{' '}
-                    {now ?? t.settings.history.toDefault}
+                    {old ?? t.settings.history.toDefault} →{' '}
+                    <strong>{now ?? t.settings.history.toDefault}</strong>
                   </span>
                 ),
               },

@@ -7,6 +7,7 @@ import { ADVANCED_PATH, fieldId, HISTORY_PATH, isAdvanced } from '../../app/sett
 import { Answer, Page, Panel } from '../../parts/Page.tsx';
 import { t } from '../../strings.ts';
 import { useFieldInAddress } from './Advanced.tsx';
+import { Besides } from './Besides.tsx';
 import { Field } from './Field.tsx';
 import { HostTest } from './HostTest.tsx';
 import { SaveBar } from './SaveBar.tsx';
@@ -76,6 +77,7 @@ export default function SmtpConfiguration() {
                 <GroupPanel key={group} group={group} settings={members} form={form} />
               );
             })}
+            <Besides form={form} isHere={(key) => !isAdvanced(key)} />
             <SaveBar form={form} />
           </form>
         )}
