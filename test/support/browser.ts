@@ -12,7 +12,8 @@ import { requireTool } from './require.ts';
 
 export const ADMIN = { name: 'admin', password: 'correct horse battery staple' } as const;
 
-const ARGUMENTS = [
+/** How chromium is started, here and for the screenshots. */
+export const BROWSER_ARGUMENTS: readonly string[] = [
   '--headless',
   '--no-sandbox',
   '--disable-gpu',
@@ -31,7 +32,7 @@ const EXPECTED_ANSWERS = /Failed to load resource: the server responded with a s
 export async function startBrowser(t: TestContext): Promise<Browser | null> {
   const executablePath = requireTool(t, 'chromium');
   if (executablePath === null) return null;
-  const browser = await chromium.launch({ executablePath, args: ARGUMENTS });
+  const browser = await chromium.launch({ executablePath, args: [...BROWSER_ARGUMENTS] });
   t.after(() => browser.close());
   return browser;
 }
