@@ -36,6 +36,16 @@ export const searchOperations: OperationTable = {
     search,
   ),
 
+  /** What the story shows beside the timeline. */
+  'message.facts': operation(z.strictObject({ id: z.string().max(100) }), async ({ storage }, { id }) => {
+    const number = idArgument(id);
+    const [[rawSubject = ''], source] = await Promise.all([
+      storage.rawSubjects([number]),
+      storage.messageSource(number),
+    ]);
+    return { subject: decodeSubject(rawSubject), sourceAvailable: source !== null };
+  }),
+
   'message.headers': operation(z.strictObject({ id: z.string().max(100) }), async ({ storage }, { id }) => {
     const reader = await storage.messageSource(idArgument(id));
     if (reader === null) throw await noSource(storage, id);
