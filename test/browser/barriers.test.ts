@@ -20,7 +20,7 @@ async function settled(page: Page): Promise<void> {
 }
 
 function sideways(page: Page): Promise<number> {
-  return page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  return page.evaluate('document.documentElement.scrollWidth - innerWidth');
 }
 
 test('no page has a barrier, in light and in dark; none is wider than a phone', async (t) => {

@@ -90,6 +90,12 @@ export const pages: readonly PageEntry[] = [
     unlisted: true,
     words: 'revert undo changes author',
   }),
+  page('/check', () => import('../pages/access/Check.tsx'), {
+    title: nav.check,
+    group: nav.server,
+    icon: 'check',
+    words: 'dns mx ports disk resolver clock health diagnose',
+  }),
   page('/access', () => import('../pages/access/Sessions.tsx'), {
     title: nav.access,
     group: nav.server,

@@ -67,6 +67,14 @@ export const access = {
     newPassword: 'New password',
     currentPassword: 'Your present password',
   },
+  check: {
+    title: 'Check',
+    more: 'Looks at everything a mail server depends on: names, resolvers, MX, SMTP host, ports, disk, clock. No mail is sent.',
+    run: 'Check now',
+    running: 'Looking; this can take half a minute.',
+    emptyTitle: 'Not looked at yet',
+    emptyText: 'Each finding says what it means and what to do.',
+  },
   audit: {
     title: 'Audit',
     when: 'When',
