@@ -9,9 +9,11 @@ import { describeError } from '../mail/failure.ts';
 import { networkContains } from '../settings/networks.ts';
 import { checkClock, checkDisk } from './check-machine.ts';
 import { checkDomains, checkHostname, checkSmtpHostName } from './check-names.ts';
+import { checkNodes } from './check-nodes.ts';
 import { checkResolvers } from './check-resolver.ts';
 import type { AdminContext, CheckFinding } from './context.ts';
 import { error, fine, warning } from './finding.ts';
+import { placeOf } from './operation.ts';
 
 /** All parts run at once, so this bounds the whole check. */
 const PART_MS = 25_000;
@@ -43,6 +45,7 @@ export async function checkAll(
     ['dns', () => checkDomains(context, () => performance.now())],
     ['hosts', () => context.checkHosts(probe)],
     ['ports', () => context.checkPorts()],
+    ['nodes', () => nodesOf(context)],
     ['disk', async () => [checkDisk(machine.dataFolder, await machine.diskSpace())]],
     ['clock', () => clockOf(context)],
   ];
@@ -62,7 +65,7 @@ async function bounded([topic, work]: Part, limitMs: number): Promise<readonly C
       topic,
       `this part of the check could not be done: ${describeError(reason)}`,
       'What the check needed could not be read.',
-      'Look at "cmail status" and at the disk that holds the data folder.',
+      `Look at "cmail status" and at ${placeOf(reason)}.`,
     ),
   ];
   try {
@@ -70,6 +73,11 @@ async function bounded([topic, work]: Part, limitMs: number): Promise<readonly C
   } finally {
     clearTimeout(timer);
   }
+}
+
+async function nodesOf({ storage, settings, hostname }: AdminContext): Promise<readonly CheckFinding[]> {
+  const { ownNames } = settings.current();
+  return checkNodes({ hostname, ownNames, nodeId: storage.nodeId, nodes: await storage.nodes() });
 }
 
 async function clockOf({ storage, machine }: AdminContext): Promise<readonly CheckFinding[]> {

@@ -27,7 +27,7 @@ export interface CheckFinding {
   readonly level: 'ok' | 'skipped' | 'warning' | 'error';
   /**
    * What it is about: `settings`, `relay`, `directory`, `resolver`, `dns`, `smtp-host`, `outbound`, `ports`,
-   * `disk`, `clock`; `hosts` when neither of the two in the middle could be tried.
+   * `nodes`, `disk`, `clock`; `hosts` when neither of the two in the middle could be tried.
    */
   readonly topic: string;
   /** What was found. */

@@ -25,6 +25,10 @@ export interface NodeConfig {
   /** Absolute path of the data folder. */
   readonly data: string;
   readonly hostname: string;
+  /** Who said so; `machine` when nobody did. */
+  readonly hostnameFrom: 'environment' | 'file' | 'machine';
+  /** The API and the page; null when closed. */
+  readonly admin: Endpoint | null;
   readonly listen: Readonly<Record<ListenerName, readonly Endpoint[]>>;
   /** DNS servers as `address:port`; empty for the system's. */
   readonly dnsServers: readonly string[];
@@ -48,6 +52,11 @@ export interface ConfigError {
 
 /** The folder that holds bin/, src/ or dist/. */
 const INSTALLATION = resolve(import.meta.dirname, '../..');
+/** Where cmail.toml is looked for when none is named. */
+export const INSTALLATION_CONFIG = join(INSTALLATION, 'cmail.toml');
+/** Where the build puts the page. */
+export const PAGE_FOLDER = join(INSTALLATION, 'dist', 'web');
+const DEFAULT_ADMIN = '127.0.0.1:8025';
 const DEFAULT_LISTEN: Readonly<Record<ListenerName, readonly string[]>> = {
   smtp: ['127.0.0.1:2525'],
   submission: [],
@@ -113,6 +122,13 @@ function load(input: ConfigInput): NodeConfig {
   return {
     data: dataFolder(input, fromFile, base),
     hostname: checkHostname(hostname),
+    hostnameFrom:
+      pick(env.CMAIL_HOSTNAME, undefined) !== undefined
+        ? 'environment'
+        : fromFile.hostname === undefined
+          ? 'machine'
+          : 'file',
+    admin: adminListener(env.CMAIL_LISTEN_ADMIN ?? fromFile.listen?.admin ?? DEFAULT_ADMIN),
     listen: listeners(env, fromFile),
     dnsServers: dnsServers(list(env.CMAIL_DNS_SERVERS) ?? fromFile.dns?.servers ?? []),
     store: storePlace(pick(env.CMAIL_STORE_URL, fromFile.store?.url) ?? 'sqlite'),
@@ -128,8 +144,7 @@ function storePlace(url: string): StorePlace {
 }
 
 function defaultFile(): string | null {
-  const file = join(INSTALLATION, 'cmail.toml');
-  return existsSync(file) ? file : null;
+  return existsSync(INSTALLATION_CONFIG) ? INSTALLATION_CONFIG : null;
 }
 
 function pick(fromEnvironment: string | undefined, fromFile: string | undefined): string | undefined {
@@ -191,14 +206,14 @@ function checkHostname(name: string): string {
 }
 
 function refuseWhatIsNotThereYet(env: ConfigInput['env'], fromFile: FileConfig): void {
-  const admin = env.CMAIL_LISTEN_ADMIN ?? fromFile.listen?.admin;
-  if (admin !== undefined && admin !== '') {
-    refuse('listen.admin', admin, 'this version has no page yet', 'Leave it out or set it to "".');
-  }
   const tls = pick(env.CMAIL_TLS_CERT, fromFile.tls?.cert) ?? pick(env.CMAIL_TLS_KEY, fromFile.tls?.key);
   if (tls !== undefined && tls !== '') {
     refuse('tls', tls, 'this version offers no TLS to its clients yet', 'Leave tls.cert and tls.key out.');
   }
+}
+
+function adminListener(text: string): Endpoint | null {
+  return text === '' ? null : endpoint('listen.admin', text);
 }
 
 function listeners(env: ConfigInput['env'], fromFile: FileConfig): NodeConfig['listen'] {

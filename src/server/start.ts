@@ -1,24 +1,39 @@
 /** The server: takes the data folder, opens everything in order, says ready, and closes in order. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ControlServer } from '../admin/control-server.ts';
+import { AdminServer } from '../admin/http/server.ts';
+import { TrafficCounter } from '../admin/traffic.ts';
 import { verifyPassword } from '../directory/password.ts';
 import { parseAddress } from '../mail/address.ts';
 import { describeError } from '../mail/failure.ts';
 import { Pop3Server } from '../pop3/server.ts';
 import { createRedecide } from '../receiving/redecide.ts';
 import { SmtpServer } from '../receiving/smtp-server.ts';
-import { Sender } from '../sending/sender.ts';
+import { Sender, type SenderOptions } from '../sending/sender.ts';
 import type { Storage } from '../storage/contract.ts';
+import { NODE_LEASE_MS } from '../storage/nodes-contract.ts';
 import { createAdminContext, portMend, type Running } from './admin-context.ts';
-import type { Endpoint, NodeConfig } from './config.ts';
+import { type Endpoint, type NodeConfig, PAGE_FOLDER } from './config.ts';
 import { type Core, openCore } from './core.ts';
 import { type DataFolder, openDataFolder, removePidFile, writePidFile } from './data-folder.ts';
+import { followChanges } from './follow-changes.ts';
 import { createLog, type Log } from './log.ts';
+import { programVersion } from './version.ts';
 
 /** A second server on the folder is told at once; a command that is just finishing is waited for. */
 const LOCK_WAIT_MS = 2_000;
 /** How long open transactions may take at the end. */
 const STOP_GRACE_MS = 10_000;
+/** A store that answers no more must not keep the server from ending; nothing that was promised is lost by it. */
+const STORE_CLOSE_MS = 5_000;
+/** Of which calls of the API get less: nobody's mail hangs on them. */
+const ADMIN_GRACE_MS = 2_000;
 const SWEEP_EVERY_MS = 60_000;
+/**
+ * Where other nodes share the store: a node that is not heard of for the length of its lease loses what it had claimed,
+ * so no claim is held for longer.
+ */
+const SHARED_STORE: Partial<SenderOptions> = { leaseMs: NODE_LEASE_MS, renewMs: NODE_LEASE_MS / 4 };
 
 /** Compared with when the account does not exist, so that the answer takes as long as for one that does. */
 const NO_ACCOUNT_HASH =
@@ -29,7 +44,9 @@ interface Parts {
   readonly smtp: SmtpServer;
   readonly pop3: Pop3Server;
   readonly sender: Sender;
+  readonly traffic: TrafficCounter;
   control: ControlServer | null;
+  admin: AdminServer | null;
 }
 
 /** Runs until SIGTERM or SIGINT; resolves to the exit status. What went wrong is on standard error. */
@@ -41,13 +58,21 @@ export async function runServer(config: NodeConfig): Promise<number> {
   try {
     const core = await openCore(config, folder.value, log);
     parts = assemble(core, log);
+    const running = describeRunning(parts);
+    parts.admin = new AdminServer({
+      context: createAdminContext(core, running),
+      pageFolder: PAGE_FOLDER,
+      version: await programVersion(),
+      log,
+    });
     const listeners = await openListeners(parts, config);
     if (typeof listeners === 'string') {
       await closeAll(parts, 0);
       return refuse(listeners);
     }
     const stopped = stopSignal();
-    await goLive(parts, folder.value, listeners, log);
+    Object.assign(running.listeners, listeners);
+    await goLive(parts, folder.value, running, log);
     log('info', 'stopping', { signal: await stopped });
     await closeAll(parts, STOP_GRACE_MS);
     await removePidFile(folder.value);
@@ -68,7 +93,7 @@ function refuse(message: string): number {
 function assemble(core: Core, log: Log): Parts {
   const { storage, settings, config, decision, trace } = core;
   const current = settings.current;
-  const sender = new Sender({
+  const outgoing = {
     store: storage,
     settings: current,
     routes: core.router,
@@ -76,22 +101,27 @@ function assemble(core: Core, log: Log): Parts {
     makeNotices: core.makeNotices,
     hostname: config.hostname,
     log,
-  });
+  };
+  const traffic = new TrafficCounter();
+  const sender = new Sender(outgoing, config.store.kind === 'sqlite' ? {} : SHARED_STORE);
   const smtp = new SmtpServer({
     hostname: config.hostname,
     settings: current,
     storage,
+    storeAwayMs: core.storeAwayMs,
     trace,
     decision,
     log,
+    refused: () => traffic.count('refused'),
   });
+  storage.onTraffic((what, count) => traffic.count(what, count));
   const pop3 = new Pop3Server({
     mailboxes: storage,
     hostname: config.hostname,
     log,
     authenticate: (user, password) => authenticate(storage, user, password),
   });
-  return { core, smtp, pop3, sender, control: null };
+  return { core, smtp, pop3, sender, traffic, control: null, admin: null };
 }
 
 async function authenticate(
@@ -112,9 +142,10 @@ async function authenticate(
 async function openListeners(parts: Parts, config: NodeConfig): Promise<Record<string, string[]> | string> {
   const opened: Record<string, string[]> = {};
   const smtp: { address: string; port: number }[] = [];
-  for (const [name, endpoints] of Object.entries(config.listen)) {
+  const admin = config.admin === null ? [] : [config.admin];
+  for (const [name, endpoints] of Object.entries({ ...config.listen, admin })) {
     if (endpoints.length === 0) continue;
-    const service = name === 'pop3' ? parts.pop3 : parts.smtp;
+    const service = serviceOf(parts, name);
     opened[name] = [];
     for (const endpoint of endpoints) {
       const result = await tryListen(service, name, endpoint);
@@ -131,8 +162,15 @@ async function openListeners(parts: Parts, config: NodeConfig): Promise<Record<s
   return opened;
 }
 
+function serviceOf({ smtp, pop3, admin }: Parts, name: string): Listening {
+  if (name === 'admin' && admin !== null) return admin;
+  return name === 'pop3' ? pop3 : smtp;
+}
+
+type Listening = Pick<SmtpServer | Pop3Server | AdminServer, 'listen'>;
+
 async function tryListen(
-  service: SmtpServer | Pop3Server,
+  service: Listening,
   name: string,
   { host, port }: Endpoint,
 ): Promise<{ address: string; port: number } | string> {
@@ -145,38 +183,55 @@ async function tryListen(
   }
 }
 
-async function goLive(
-  parts: Parts,
-  folder: DataFolder,
-  listeners: Record<string, string[]>,
-  log: Log,
-): Promise<void> {
-  const { core, smtp, sender } = parts;
-  const running: Running = {
-    listeners,
+/** The listeners are filled in once they are open. */
+function describeRunning({
+  smtp,
+  sender,
+  traffic,
+}: Parts): Running & { listeners: Record<string, string[]> } {
+  return {
+    listeners: {},
     startedAtMs: Date.now(),
     sessions: () => ({ smtp: smtp.sessionList() }),
     destinations: () => sender.destinations(),
+    traffic: (minutes) => traffic.last(minutes),
     alarms: () => sender.alarms(),
     wakeSender: () => sender.wake(),
   };
+}
+
+async function goLive(parts: Parts, folder: DataFolder, running: Running, log: Log): Promise<void> {
+  const { core, sender } = parts;
+  const { listeners } = running;
+  const { hostname: name } = core.config;
+  await core.storage.announce({ name, version: await programVersion(), listeners });
+  followChanges(core.storage, core.settings, log, () => sender.wake());
   parts.control = await ControlServer.open(core.config.data, createAdminContext(core, running));
   await writePidFile(folder);
   core.storage.onQueued(() => sender.wake());
   sender.start();
   sweepFromTimeToTime(core, log);
+  // A way of its own: not the log, and only while nobody can sign in.
+  const link = await parts.admin?.setupLink();
+  if (link) process.stderr.write(`To set CMail up, open this link in a browser (it works once): ${link}\n`);
   process.stdout.write(`ready ${JSON.stringify(listeners)}\n`);
 }
 
 /** Old history goes in slices, beside the mail. */
 function sweepFromTimeToTime(core: Core, log: Log): void {
-  const timer = setInterval(() => {
-    core.storage.sweep(core.settings.current().historyKeepMs).catch((error: unknown) => {
-      log('warn', 'old history could not be swept; the next round tries again', {
-        why: describeError(error),
-      });
-    });
-  }, SWEEP_EVERY_MS);
+  let sweeping = false;
+  const sweep = async (): Promise<void> => {
+    if (sweeping) return;
+    sweeping = true;
+    try {
+      await core.storage.sweep(core.settings.current().historyKeepMs);
+    } catch (error) {
+      const why = describeError(error);
+      log('warn', 'old history could not be swept; the next round tries again', { why });
+    }
+    sweeping = false;
+  };
+  const timer = setInterval(() => void sweep(), SWEEP_EVERY_MS);
   timer.unref();
 }
 
@@ -190,7 +245,10 @@ function stopSignal(): Promise<string> {
 }
 
 async function closeAll(parts: Parts, graceMs: number): Promise<void> {
-  await parts.control?.close();
+  await Promise.all([parts.control?.close(), parts.admin?.close(Math.min(graceMs, ADMIN_GRACE_MS))]);
   await Promise.all([parts.smtp.close(graceMs), parts.pop3.close(graceMs), parts.sender.stop(graceMs)]);
-  await parts.core.close();
+  const late = new AbortController();
+  const limit = sleep(STORE_CLOSE_MS, undefined, { signal: late.signal }).catch(() => undefined);
+  await Promise.race([parts.core.close(), limit]);
+  late.abort();
 }

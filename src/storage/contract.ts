@@ -24,12 +24,22 @@ export type StorageErrorKind =
   /** A fault of ours. */
   | 'internal';
 
+/** What a store stands on, so that whoever is told of trouble knows where to look. */
+export type TroublePlace = 'disk' | 'database';
+
 export class StorageError extends Error {
   readonly kind: StorageErrorKind;
-  constructor(kind: StorageErrorKind, message: string, options?: ErrorOptions) {
+  /** Where the trouble is when the kind is `unavailable`. */
+  readonly place: TroublePlace;
+  constructor(
+    kind: StorageErrorKind,
+    message: string,
+    options: ErrorOptions & { readonly place?: TroublePlace } = {},
+  ) {
     super(message, options);
     this.name = 'StorageError';
     this.kind = kind;
+    this.place = options.place ?? 'disk';
   }
 }
 
@@ -205,6 +215,8 @@ export interface NewEvent {
     | 'notice'
     | 'held'
     | 'released'
+    /** Made due at once by an administrator. */
+    | 'retried'
     | 'deleted';
   /** Recipient address, or null when it concerns the message. */
   readonly recipient: string | null;
@@ -252,8 +264,9 @@ export interface QueueStore {
   /** Records outcomes, events and notices in one transaction. Rejects with `stale-claim` and changes nothing when the token lapsed. */
   settle(input: SettleInput): Promise<void>;
   /**
-   * Puts back what a crashed process of this node had claimed: expired leases become queued again. A claim that
-   * a dead process left (found when the store is taken over) counts as a crash of each of its recipients.
+   * Puts back what was claimed and is no longer held, by whatever node: expired leases become queued again, due at
+   * once, so that who takes over needs no retry interval for it. A claim that a dead process left (found when the
+   * store is taken over, or by other nodes) counts as a crash of each of its recipients.
    */
   releaseExpired(): Promise<number>;
 
@@ -261,14 +274,20 @@ export interface QueueStore {
   /** Any kept message, finished ones too. */
   message(id: MessageId): Promise<{ message: QueuedMessage; events: readonly MessageEvent[] } | null>;
   openBody(id: MessageId): Promise<BodyReader | null>;
-  /** Each resolves to the number of recipients changed; done in slices of 1,000. */
-  retry(selector: QueueSelector): Promise<number>;
-  /** `{all: true}` also holds what arrives later, until release of all. */
-  hold(selector: QueueSelector): Promise<number>;
+  /**
+   * Each resolves to the number of recipients changed; done in slices of 1,000. Each recipient changed gets an event
+   * in the same commit (`retried`, `held`, `released`, `deleted`) with `by`, who asked for it, in its detail.
+   */
+  retry(selector: QueueSelector, by: string): Promise<number>;
+  /**
+   * `{all: true}` also holds what arrives or comes back from an attempt later, until release of all; that gets a
+   * `held` event with `reason` and without `by`.
+   */
+  hold(selector: QueueSelector, by: string): Promise<number>;
   /** Also forgets crashes: what was set aside gets all its tries again. */
-  release(selector: QueueSelector): Promise<number>;
+  release(selector: QueueSelector, by: string): Promise<number>;
   /** Unclaimed recipients only, without a notice; `claimForRemoval` is for deletion with one. */
-  delete(selector: QueueSelector): Promise<number>;
+  delete(selector: QueueSelector, by: string): Promise<number>;
   /** One page (1,000 recipients) of unclaimed recipients a selector names, claimed so that `settle` can fail them with their notices in the same commit. */
   claimForRemoval(selector: QueueSelector, leaseMs: number): Promise<readonly Claim[]>;
   counts(): Promise<{

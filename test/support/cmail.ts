@@ -77,6 +77,7 @@ export interface Cmail {
   readonly listeners: Readonly<Record<string, Endpoint>> & {
     readonly smtp: Endpoint;
     readonly pop3: Endpoint;
+    readonly admin: Endpoint;
   };
   /** Runs a command with this server's `--data` and `--config`, in a process of its own as users do. */
   cli(args: readonly string[], options?: CommandOptions): Promise<CommandResult>;
@@ -152,7 +153,7 @@ export async function writeConfig(
   const whole: Record<string, unknown> = {
     data: dataDir,
     hostname: 'mail.cmail.test',
-    listen: { smtp: ['127.0.0.1:0'], pop3: ['127.0.0.1:0'] },
+    listen: { smtp: ['127.0.0.1:0'], pop3: ['127.0.0.1:0'], admin: '127.0.0.1:0' },
     dns: { servers: ['127.0.0.1:9'] },
   };
   for (const [key, value] of Object.entries(config)) {
@@ -190,7 +191,8 @@ export async function startCmail(t: CleanUp, options: CmailOptions = {}): Promis
     if (running !== undefined) await endProcess(running, 'SIGTERM');
     await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   });
-  const configFile = await writeConfig(folder, dataDir, { ...(await storeConfig(t)), ...options.config });
+  const store = options.config?.store === undefined ? await storeConfig(t) : {};
+  const configFile = await writeConfig(folder, dataDir, { ...store, ...options.config });
   const start = async (env?: CmailOptions['env']): Promise<Running> => {
     running = spawnServer(options.launcher ?? launcher, dataDir, configFile, { ...options.env, ...env });
     await running.ready;

@@ -108,6 +108,17 @@ export async function openWorld(t: TestContext): Promise<World> {
         return [];
       },
       hashPassword: async (plain) => `hash of ${plain}`,
+      clientAddress: null,
+      sessionId: null,
+      destinationStates: () => [],
+      traffic: () => [],
+      sendTestMessage: async () => 1,
+      node: {
+        path: join(folder, 'cmail.toml'),
+        readHostname: async () => null,
+        canWrite: async () => true,
+        writeHostname: async () => undefined,
+      },
     },
   };
   return world;
