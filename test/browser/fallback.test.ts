@@ -35,16 +35,21 @@ test('mail that waits for a dead MX leaves by the SMTP host once fallback is on,
 
   await page.getByRole('link', { name: 'Queue', exact: true }).click();
   await page.getByRole('link', { name: 'dead.test' }).click();
-  await page.getByText(/bob@dead\.test waits since .*none of its servers/).waitFor();
+  await page.getByText(/bob@dead\.test waits since .*No server could be reached/).waitFor();
 
   await page.getByRole('link', { name: 'Advanced' }).click();
   await page.getByLabel('Recipient', { exact: true }).fill(to);
+  await page.getByLabel('Who brings it').selectOption('A client at this address');
   await page.getByLabel('Fallback to SMTP host if MX fails').check();
   await page.getByText('Your changes make a difference to this address.').waitFor();
+  await page
+    .getByText(/^the SMTP host smtp\.provider\.test port \d+ instead, in the same attempt$/)
+    .first()
+    .waitFor();
   await page.getByRole('button', { name: 'Save changes' }).click();
   await page.getByText('Saved: 1 setting changed.').waitFor();
 
-  await page.goto(pageAddress(cmail, '/queue/dead.test'));
+  await page.goto(pageAddress(cmail, '/queue/destination?name=dead.test'));
   await page.getByRole('button', { name: `Actions: ${id}` }).click();
   await page.getByRole('menuitem', { name: 'Retry now' }).click();
   await page.getByRole('dialog').getByText('1 message to 1 recipient').waitFor();

@@ -37,7 +37,7 @@ test('by the keyboard only: signing in, finding a setting, changing and saving i
   await page.keyboard.press('Tab');
   assert.equal(await focused(page), 'Skip to the content');
   await page.keyboard.press('Control+k');
-  await page.getByRole('combobox').waitFor();
+  await page.getByRole('combobox', { name: /^A page, a setting/ }).waitFor();
   await page.keyboard.type('assume external');
   await page.getByRole('option', { name: /Assume recipient address external/ }).waitFor();
   await page.keyboard.press('Enter');
@@ -52,6 +52,7 @@ test('by the keyboard only: signing in, finding a setting, changing and saving i
   assert.equal(value, true);
 
   await page.keyboard.press('Control+k');
+  await page.getByRole('combobox', { name: /^A page, a setting/ }).waitFor();
   await page.keyboard.type('aliases');
   await page.keyboard.press('Enter');
   await page.getByRole('heading', { level: 1, name: 'Aliases' }).waitFor();

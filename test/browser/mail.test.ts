@@ -148,7 +148,7 @@ test('the dashboard is live: figures, plot, queue, and an alarm come without loa
   await cmail.waitFor('one delivered', async () => (await figure('Delivered')) === '1');
   await page.locator('#destinations').getByRole('link', { name: 'far.test' }).waitFor();
   assert.ok(await page.locator('.plot canvas').isVisible());
-  await page.locator('.plot canvas').hover({ position: { x: 300, y: 80 } });
+  await page.locator('.plot .u-over').hover({ position: { x: 300, y: 80 } });
   await page.getByText(/^in the minute of \d\d:\d\d$/).waitFor();
   await cmail.stop();
   await page.getByText('Reconnecting').waitFor();

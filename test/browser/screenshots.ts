@@ -34,6 +34,7 @@ async function shoot(page: Page, folder: string, name: string): Promise<void> {
 async function editAdvanced(page: Page): Promise<void> {
   await page.getByLabel('Fallback to SMTP host if MX fails').check();
   await page.getByLabel('Recipient', { exact: true }).fill('hugo@dead.example');
+  await page.getByLabel('Who brings it').selectOption('A client at this address');
   await page.getByText(/^Your changes make/).waitFor();
 }
 

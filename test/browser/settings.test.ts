@@ -22,6 +22,7 @@ test('the eight stand in order, with default and range; what is wrong is said at
   const here = await startSignedIn(t, WORLD, ADVANCED);
   if (here === null) return;
   const { page, cmail } = here;
+  await page.getByLabel('Use MX Resolution to send mail').waitFor();
   const labels = await page.locator('.field label').allTextContents();
   assert.deepEqual(labels, [
     'Buffer Size',
@@ -46,7 +47,7 @@ test('the eight stand in order, with default and range; what is wrong is said at
   assert.equal(await save.isDisabled(), true);
   assert.equal(await stored(cmail, 'smtp.socketTimeout'), 30, 'not even what is valid by itself');
 
-  await page.getByLabel('SMTP host', { exact: true }).fill('smtp.provider.test');
+  await page.getByRole('textbox', { name: 'SMTP host', exact: true }).fill('smtp.provider.test');
   await page.locator('.field-error').first().waitFor({ state: 'detached' });
   await save.click();
   await page.getByText('Saved: 3 settings changed.').waitFor();
@@ -125,7 +126,7 @@ test('the other settings: the SMTP host is tested before it is saved, a password
   const here = await startSignedIn(t, WORLD, '/configuration/smtp');
   if (here === null) return;
   const { page, cmail } = here;
-  await page.getByLabel('SMTP host', { exact: true }).fill('127.0.0.1');
+  await page.getByRole('textbox', { name: 'SMTP host', exact: true }).fill('127.0.0.1');
   await page.getByLabel('SMTP host port').fill('1');
   await page.getByRole('button', { name: 'Test the SMTP host' }).click();
   await page

@@ -102,7 +102,7 @@ function pagesOf(story: string): Record<string, string> {
     messages: '/messages',
     'message-story': `/messages/${story}`,
     queue: '/queue',
-    'queue-destination': '/queue/dead.example',
+    'queue-destination': '/queue/destination?name=dead.example',
     domains: '/domains',
     accounts: '/accounts',
     aliases: '/aliases',

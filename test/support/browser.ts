@@ -109,7 +109,7 @@ export async function signIn(page: Page, cmail: Cmail, path = '/'): Promise<void
   await page.getByLabel('Name', { exact: true }).fill(ADMIN.name);
   await page.getByLabel('Password', { exact: true }).fill(ADMIN.password);
   await page.getByRole('button', { name: 'Sign in' }).click();
-  await page.getByRole('heading', { level: 1 }).waitFor();
+  await page.locator('#page-title').waitFor();
 }
 
 /** A server with an administrator, and a browser signed in to it; null where there is no browser. */

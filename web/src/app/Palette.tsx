@@ -30,6 +30,7 @@ export function Palette({ opened, onClose }: { readonly opened: boolean; readonl
       yOffset="10vh"
       size="lg"
       padding="sm"
+      transitionProps={{ duration: 0 }}
     >
       <Finder onClose={onClose} />
     </Modal>

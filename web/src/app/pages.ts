@@ -49,7 +49,7 @@ export const pages: readonly PageEntry[] = [
     icon: 'queue',
     words: 'waiting outgoing retry hold release delete destination deferred',
   }),
-  page('/queue/:destination', () => import('../pages/queue/Destination.tsx')),
+  page('/queue/destination', () => import('../pages/queue/Destination.tsx')),
   page('/domains', () => import('../pages/directory/Domains.tsx'), {
     title: nav.domains,
     group: nav.people,

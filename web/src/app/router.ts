@@ -125,3 +125,8 @@ function decoded(word: string): string | null {
     return null;
   }
 }
+
+/** Where the queue of a destination is shown; in the search words, since a path with a dot is a file's. */
+export function placeOfDestination(name: string): string {
+  return `/queue/destination?name=${encodeURIComponent(name)}`;
+}

@@ -104,6 +104,7 @@ export const settings = {
     preference: (value: number) => `preference ${value}`,
     implicit: 'by its own address',
     outlook: 'If it fails',
+    insteadOf: (text: string) => `In force now: ${text}`,
     reply: 'Answer to the client',
     looking: 'Asking the server …',
     step: { rule: 'Rule', dns: 'DNS', address: 'Address', fallback: 'Fallback', route: 'Route' } as Readonly<

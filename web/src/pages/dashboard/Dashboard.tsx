@@ -1,6 +1,7 @@
 import './dashboard.css';
 import { type Live, useLive } from '../../api/live.ts';
 import { Link } from '../../app/Link.tsx';
+import { placeOfDestination } from '../../app/router.ts';
 import { count } from '../../parts/format.ts';
 import { Note } from '../../parts/Note.tsx';
 import { Page, Panel, Waiting } from '../../parts/Page.tsx';
@@ -62,7 +63,7 @@ function Content({ live }: { readonly live: Live }) {
               rows={live.topDestinations.map(({ destination, waiting }) => ({
                 name: destination,
                 many: waiting,
-                href: `/queue/${encodeURIComponent(destination)}`,
+                href: placeOfDestination(destination),
               }))}
               empty={words.noDestinations}
             />

@@ -1,7 +1,7 @@
 import { useState } from 'react';
 import { type QueueRow, useQueueOf } from '../../api/queue.ts';
 import { Link } from '../../app/Link.tsx';
-import type { PageProps } from '../../app/pages.ts';
+import { usePlace } from '../../app/router.ts';
 import { bytes, localTimes, plural } from '../../parts/format.ts';
 import { MoreButton } from '../../parts/MoreButton.tsx';
 import { Mark, type Tone } from '../../parts/Note.tsx';
@@ -17,8 +17,8 @@ const words = t.mail.queue;
 const TONES: Readonly<Record<string, Tone>> = { queued: 'warn', sending: 'info', held: 'held' };
 
 /** The messages that wait for one destination. */
-export default function Destination({ params }: PageProps) {
-  const destination = params.destination ?? '';
+export default function Destination() {
+  const destination = usePlace().search.get('name') ?? '';
   const query = useQueueOf(destination);
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
   const [wanted, setWanted] = useState<Wanted | null>(null);

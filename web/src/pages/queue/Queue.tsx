@@ -1,6 +1,7 @@
 import { useState } from 'react';
 import { type DestinationRow, useDestinations } from '../../api/queue.ts';
 import { Link } from '../../app/Link.tsx';
+import { placeOfDestination } from '../../app/router.ts';
 import { count } from '../../parts/format.ts';
 import { MoreButton } from '../../parts/MoreButton.tsx';
 import { Answer, Empty, Page, Panel } from '../../parts/Page.tsx';
@@ -56,7 +57,7 @@ const COLUMNS: readonly Column<DestinationRow>[] = [
   {
     key: 'destination',
     label: words.destination,
-    cell: ({ destination }) => <Link href={`/queue/${encodeURIComponent(destination)}`}>{destination}</Link>,
+    cell: ({ destination }) => <Link href={placeOfDestination(destination)}>{destination}</Link>,
   },
   {
     key: 'waiting',

@@ -35,8 +35,14 @@ export function wayOf({ decision, reply, route }: Explanation): string {
   return t.mail.way(route.via, where, route.fallback);
 }
 
+interface ExplainedProps {
+  readonly explanation: Explanation;
+  /** The answer by the settings in force, when this one is by edited settings. */
+  readonly before?: Explanation;
+}
+
 /** The whole answer: steps, servers, and what each failure would lead to. */
-export function Explained({ explanation }: { readonly explanation: Explanation }) {
+export function Explained({ explanation, before }: ExplainedProps) {
   const { steps, route, reply, outlook } = explanation;
   return (
     <div className="stack">
@@ -57,7 +63,7 @@ export function Explained({ explanation }: { readonly explanation: Explanation }
         <dt>{words.reply}</dt>
         <dd className="mono">{`${reply.code} ${reply.enhanced} ${reply.text}`}</dd>
       </dl>
-      {outlook.length > 0 && <Outlooks outlook={outlook} />}
+      {outlook.length > 0 && <Outlooks outlook={outlook} before={before?.outlook} />}
     </div>
   );
 }
@@ -79,15 +85,27 @@ function Hosts({ hosts }: { readonly hosts: NonNullable<Explanation['route']>['h
   );
 }
 
-function Outlooks({ outlook }: { readonly outlook: Explanation['outlook'] }) {
+interface OutlooksProps {
+  readonly outlook: Explanation['outlook'];
+  readonly before: Explanation['outlook'] | undefined;
+}
+
+/** What each kind of failure would lead to; open when that is what the edited settings change. */
+function Outlooks({ outlook, before }: OutlooksProps) {
+  const rows = outlook.map(({ kind, text }) => {
+    const was = before?.find((row) => row.kind === kind)?.text;
+    return { kind, text, was: was === text ? undefined : was };
+  });
+  const differs = rows.some(({ was }) => was !== undefined);
   return (
-    <details>
+    <details key={String(differs)} open={differs}>
       <summary>{words.outlook}</summary>
       <dl className="facts outlook">
-        {outlook.map(({ kind, text }) => (
-          <div key={kind} className="outlook-row">
+        {rows.map(({ kind, text, was }) => (
+          <div key={kind} className={`outlook-row ${was === undefined ? '' : 'is-different'}`}>
             <dt>{t.settings.kinds[kind] ?? kind}</dt>
             <dd>{text}</dd>
+            {was !== undefined && <dd className="dim small">{words.insteadOf(was)}</dd>}
           </div>
         ))}
       </dl>

@@ -144,7 +144,7 @@ function Control({ setting, form, id, invalid }: ControlProps) {
   }
   if (kind === 'choices') return <Choices setting={setting} form={form} id={id} />;
   if (setting.secret) return <Secret setting={setting} form={form} about={about} />;
-  const number = kind === 'number';
+  const number = kind === 'number' || setting.type === 'size' || setting.type === 'duration';
   return (
     <TextInput
       {...about}

@@ -10,7 +10,7 @@ const words = t.settings;
 
 /** The bar that stays in sight: how much is unsaved, what is wrong, save and discard. */
 export function SaveBar({ form }: { readonly form: SettingsForm }) {
-  const { changes, invalid, checking, valid, saving, problem } = form;
+  const { changes, invalid, checking, saving, problem } = form;
   const dirty = changes.length > 0;
   return (
     <>
@@ -41,7 +41,7 @@ export function SaveBar({ form }: { readonly form: SettingsForm }) {
           <Button variant="default" disabled={!dirty || saving} onClick={form.discard}>
             {t.actions.discard}
           </Button>
-          <Button type="submit" disabled={!dirty || (!valid && !checking)} loading={saving}>
+          <Button type="submit" disabled={!dirty || invalid.length > 0} loading={saving}>
             {words.save}
           </Button>
         </div>

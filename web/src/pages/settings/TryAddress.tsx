@@ -140,7 +140,7 @@ function Answers({ attempt, changes }: AnswersProps) {
       ) : (
         <Verdict explanation={data.inForce} />
       )}
-      <Explained explanation={data.edited ?? data.inForce} />
+      <Explained explanation={data.edited ?? data.inForce} before={edited ? data.inForce : undefined} />
     </div>
   );
 }

@@ -33,8 +33,6 @@ export interface SettingsForm {
   /** Keys with an error, in the order of the settings. */
   readonly invalid: readonly SettingInfo[];
   readonly checking: boolean;
-  /** The server said yes to just these changes. */
-  readonly valid: boolean;
   save(overVersion?: number): Promise<void>;
   readonly saving: boolean;
   /** What went wrong while saving, other than at a field. */
@@ -96,7 +94,6 @@ export function useSettingsForm() {
     willDo: (key) => check.changes.find((change) => change.key === key)?.sentence ?? '',
     invalid: settings.filter(({ key }) => errors.some((error) => error.key === key)),
     checking: check.checking,
-    valid: changes.length > 0 && !check.checking && errors.length === 0,
     save: saving.save,
     saving: saving.pending,
     problem: errors.length > 0 && saving.problem?.status === 422 ? null : saving.problem,
