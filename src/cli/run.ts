@@ -3,8 +3,10 @@ import { OperationError } from '../admin/context.ts';
 import { describeError } from '../mail/failure.ts';
 import { programVersion } from '../server/version.ts';
 import { addAccountCommands } from './commands/account.ts';
+import { addAdminCommands } from './commands/admin.ts';
 import { addAliasCommands } from './commands/alias.ts';
 import { addDomainCommands } from './commands/domain.ts';
+import { addInitCommand } from './commands/init.ts';
 import { addMailCommands } from './commands/mail.ts';
 import { addQueueCommands } from './commands/queue.ts';
 import { addExplainCommand, addServerCommands } from './commands/server.ts';
@@ -47,6 +49,8 @@ function createProgram(session: CliSession, versionText: string): Command {
     })
     .showHelpAfterError('See "cmail help" or "cmail COMMAND --help".');
   addServerCommands(program, session);
+  addInitCommand(program, session);
+  addAdminCommands(program, session);
   addDomainCommands(program, session);
   addAccountCommands(program, session);
   addAliasCommands(program, session);

@@ -14,7 +14,10 @@ const MAX_WORD = 40;
 export function findSubject(header: string): string {
   const match = /(?:^|\n)subject[ \t]*:((?:[^\r\n]|\r?\n[ \t])*)/i.exec(header);
   if (match === null) return '';
-  return (match[1] ?? '').replace(/\r?\n/g, '').trim().slice(0, MAX_SUBJECT);
+  return (match[1] ?? '')
+    .replace(/\r?\n|\0/g, '')
+    .trim()
+    .slice(0, MAX_SUBJECT);
 }
 
 /** Readable text: encoded words decoded, raw bytes taken for UTF-8, control characters gone. */

@@ -143,10 +143,10 @@ function stateSuite(engine: string, makePlace: MakePlace): void {
         const id = await accept(storage, [queued('bob@example.net')]);
         assert.deepEqual(await found(storage, { state: 'delivered' }), [done]);
         assert.deepEqual(await found(storage, { state: 'waiting' }), [id]);
-        await storage.hold({ ids: [id] });
+        await storage.hold({ ids: [id] }, 'root');
         assert.deepEqual(await found(storage, { state: 'waiting' }), []);
         assert.deepEqual(await found(storage, { state: 'held' }), [id]);
-        await storage.release({ ids: [id] });
+        await storage.release({ ids: [id] }, 'root');
         const claim = await claimOne(storage, 'example.net');
         assert.deepEqual(await found(storage, { state: 'waiting' }), [id]);
         await storage.settle({
@@ -158,7 +158,7 @@ function stateSuite(engine: string, makePlace: MakePlace): void {
         assert.deepEqual(await found(storage, { state: 'failed' }), [id]);
         assert.deepEqual(await found(storage, { state: 'waiting' }), []);
         const gone = await accept(storage, [queued('bob@example.net')]);
-        await storage.delete({ ids: [gone] });
+        await storage.delete({ ids: [gone] }, 'root');
         assert.deepEqual(await found(storage, { state: 'deleted' }), [gone]);
       }));
 
@@ -188,7 +188,7 @@ function destinationSuite(engine: string, makePlace: MakePlace): void {
         });
         const held = await accept(storage, [queued('c@one.test')], undefined, { receivedAt: 6_000 });
         await accept(storage, [queued('d@two.test')], undefined, { receivedAt: 7_000 });
-        await storage.hold({ ids: [held] });
+        await storage.hold({ ids: [held] }, 'root');
         await claimOne(storage, 'two.test');
         const rows = await storage.queueDestinations({ offset: 0, limit: 10 });
         assert.deepEqual(
@@ -221,7 +221,7 @@ function destinationSuite(engine: string, makePlace: MakePlace): void {
       withStore(makePlace, async (storage) => {
         const a = await accept(storage, [queued('a@one.test'), queued('b@two.test')]);
         const b = await accept(storage, [queued('c@one.test')]);
-        await storage.hold({ ids: [b] });
+        await storage.hold({ ids: [b] }, 'root');
         assert.deepEqual(await storage.countSelected({ all: true }, 'hold'), { recipients: 2, messages: 1 });
         assert.deepEqual(await storage.countSelected({ all: true }, 'delete'), {
           recipients: 3,

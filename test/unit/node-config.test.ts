@@ -75,13 +75,23 @@ describe('cmail.toml', () => {
       /no imap service yet.*\[\] would do/,
     ],
     [
-      'the page, which does not exist yet',
-      'hostname="a.test"\n[listen]\nadmin = "127.0.0.1:8025"',
-      /no page yet/,
+      'an admin listener that is no address',
+      'hostname="a.test"\n[listen]\nadmin = "localhost"',
+      /listen\.admin.*would do/,
     ],
   ];
   for (const [what, toml, message] of errors)
     it(`refuses ${what}`, () => assert.match(refused(toml), message));
+
+  it('the admin listener is on loopback unless it is closed, and the source of the host name is known', () => {
+    const at = (toml: string) => loaded(toml).admin;
+    assert.deepEqual(at('hostname="a.test"'), { host: '127.0.0.1', port: 8025 });
+    assert.equal(at('hostname="a.test"\n[listen]\nadmin = ""'), null);
+    assert.deepEqual(at('[listen]\nadmin = "[::1]:80"'), { host: '::1', port: 80 });
+    assert.equal(loaded('hostname="a.test"').hostnameFrom, 'file');
+    assert.equal(loaded('').hostnameFrom, 'machine');
+    assert.equal(loaded('', { CMAIL_HOSTNAME: 'b.test' }).hostnameFrom, 'environment');
+  });
 
   it('reads where the store is, TLS between machines unless it says otherwise', () => {
     const at = (url: string) => loaded(`hostname = "a.test"\n[store]\nurl = "${url}"`).store;

@@ -56,6 +56,7 @@ export class StaticFiles {
 
   /** `path` begins with a slash and is not decoded. null when there is no such file. */
   async respond(path: string, acceptEncoding: string): Promise<Response | null> {
+    if (/\/\./.test(path)) return null;
     if (path === '/index.html') return this.#index();
     if (extname(path) !== '') return this.#file(path, acceptEncoding);
     return this.#index();

@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
 import type { CheckFinding } from '../../admin/context.ts';
 import { nodeConfig } from '../connect.ts';
-import { UsageError, write } from '../io.ts';
+import { UsageError } from '../io.ts';
 import { formatTable, formatTime, formatTree, plain } from '../output.ts';
-import { type CliSession, nodeOptions, read, withConnection } from '../session.ts';
+import { type CliSession, nodeOptions, read } from '../session.ts';
 
-/** `start`, `init`, `status`, `check`, `verify`: the server as a whole. */
+/** `start`, `status`, `check`, `verify`: the server as a whole. */
 export function addServerCommands(program: Command, session: CliSession): void {
   program
     .command('start')
@@ -14,16 +14,6 @@ export function addServerCommands(program: Command, session: CliSession): void {
       const config = await nodeConfig(nodeOptions(command), session.io);
       const { runServer } = await import('../../server/start.ts');
       session.exitCode = (await runServer(config)) === 0 ? 0 : 1;
-    });
-
-  program
-    .command('init')
-    .description('make the data folder and its store; start does it as well')
-    .action(async (_, command: Command) => {
-      const { data } = await nodeConfig(nodeOptions(command), session.io);
-      await withConnection(session, command, true, async () => {
-        await write(session.io.stdout, `The store in ${data} is ready.\n`);
-      });
     });
 
   program

@@ -65,6 +65,7 @@ export class PostgresStorage extends OperationStorage {
         this.#started = true;
         await this.startIds();
         this.sweepSoon();
+        this.indexSoon();
       }
     } catch (error) {
       await this.close();

@@ -34,6 +34,7 @@ export type Outcome = { readonly value: unknown } | { readonly error: StorageErr
 export interface Flags extends GroupFlags {
   queued: boolean;
   deadBodies: boolean;
+  unsearchable: boolean;
   /** The versions that a change made; null without one. */
   directoryVersion: number | null;
   settingsVersion: number | null;
@@ -42,6 +43,7 @@ export interface Flags extends GroupFlags {
 export const NONE: Readonly<Flags> = {
   queued: false,
   deadBodies: false,
+  unsearchable: false,
   directoryVersion: null,
   settingsVersion: null,
 };

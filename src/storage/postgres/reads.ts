@@ -12,7 +12,9 @@ import {
 import type { In, Out, ReadOps, StoredContent } from '../shared/operations.ts';
 import { CHECKS, SHOWN } from '../shared/verify-checks.ts';
 import type { Runner } from './connection.ts';
+import { accessReads } from './read-access.ts';
 import * as queue from './read-queue.ts';
+import { searchReads } from './read-search.ts';
 
 const INBOX_PAGE = 10_000;
 const HISTORY_PAGE = 10_000;
@@ -37,6 +39,8 @@ export function makeReads(db: Runner, nodeId: string): Omit<Reads, 'verify'> {
     inbox: (request) => inbox(db, request),
     ...directoryReads(db),
     ...settingReads(db),
+    ...accessReads(db),
+    ...searchReads(db),
   };
 }
 

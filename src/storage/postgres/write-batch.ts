@@ -115,6 +115,7 @@ export class WriteBatch {
       eight_bit: input.eightBit ? 1 : 0,
       header,
       notice_for: input.noticeFor ?? null,
+      subject: input.subject ?? null,
     });
     this.addRecipients({ id, bodyId, sizeBytes, sender, header, receivedAt }, recipients, 0, null);
   }
@@ -180,7 +181,11 @@ export class WriteBatch {
         [this.#bodies],
       );
     }
-    if (this.#messages.length > 0) await tx.run(INSERT_MESSAGES, [this.#messages]);
+    if (this.#messages.length > 0) {
+      await tx.run(INSERT_MESSAGES, [this.#messages]);
+      await tx.run(INSERT_TO_SEARCH, [this.#messages]);
+      this.#flags.unsearchable = true;
+    }
     if (this.#recipients.length > 0) await tx.run(INSERT_RECIPIENTS, [this.#recipients]);
     if (this.#entries.length > 0) await tx.run(INSERT_ENTRIES, [this.#entries]);
     await this.mailboxes.flush(tx);
@@ -189,11 +194,16 @@ export class WriteBatch {
 }
 
 const MESSAGE_COLUMNS = `id, body_id, sender, size, received_at, finished_at, open_count, source_kind, source_address,
-  source_helo, source_user, source_protocol, smtputf8, eight_bit, header, notice_for`;
+  source_helo, source_user, source_protocol, smtputf8, eight_bit, header, notice_for, subject`;
 const INSERT_MESSAGES = `INSERT INTO message (${MESSAGE_COLUMNS}) SELECT ${MESSAGE_COLUMNS}
   FROM json_to_recordset($1::json) AS x (id bigint, body_id bigint, sender text, size bigint, received_at bigint,
     finished_at bigint, open_count integer, source_kind integer, source_address text, source_helo text,
-    source_user text, source_protocol text, smtputf8 integer, eight_bit integer, header text, notice_for bigint)`;
+    source_user text, source_protocol text, smtputf8 integer, eight_bit integer, header text, notice_for bigint,
+    subject text)`;
+
+/** New ones are made searchable beside the mail. */
+const INSERT_TO_SEARCH = `INSERT INTO search_todo (id) SELECT id FROM json_to_recordset($1::json) AS x (id bigint)
+  ON CONFLICT (id) DO NOTHING`;
 
 const INSERT_RECIPIENTS = `INSERT INTO recipient
   (message_id, idx, address, original, rule, state, destination, via, next_attempt_at, due_at, decided_at)

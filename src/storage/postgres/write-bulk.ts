@@ -6,6 +6,7 @@ import { numbers, type Runner, type Value } from './connection.ts';
 import { putBackLapsed, type Taking, take } from './write-claims.ts';
 import { databaseTime, type WriteContext } from './write-context.ts';
 import { addEvents, lockMessages } from './write-events.ts';
+import { forgetSearched } from './write-search.ts';
 import { changeOpenCounts } from './write-settle.ts';
 
 interface PickedRow {
@@ -101,12 +102,15 @@ export async function claimForRemoval(
 /** Drops messages finished before a time, with all that was recorded of them; what another node drops is skipped. */
 export async function sweepMessages({ tx }: WriteContext, { before }: { before: number }): Promise<number> {
   const rows = await tx.run<{ id: number }>(
-    `DELETE FROM message WHERE id IN (SELECT id FROM message WHERE finished_at IS NOT NULL AND finished_at < $1
-       ORDER BY finished_at LIMIT ${SLICE} FOR UPDATE SKIP LOCKED) RETURNING id`,
+    `SELECT id FROM message WHERE finished_at IS NOT NULL AND finished_at < $1
+       ORDER BY finished_at LIMIT ${SLICE} FOR UPDATE SKIP LOCKED`,
     [before],
   );
   if (rows.length === 0) return 0;
-  const ids = numbers(rows.map(({ id }) => id));
+  const found = rows.map(({ id }) => id);
+  await forgetSearched(tx, found);
+  const ids = numbers(found);
+  await tx.run('DELETE FROM message WHERE id = ANY ($1::bigint[])', [ids]);
   await tx.run('DELETE FROM recipient WHERE message_id = ANY ($1::bigint[])', [ids]);
   await tx.run('DELETE FROM event WHERE message_id = ANY ($1::bigint[])', [ids]);
   return rows.length;

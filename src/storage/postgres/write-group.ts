@@ -4,6 +4,7 @@ import type { AcceptOp, In, WriteOps } from '../shared/operations.ts';
 import type { Runner } from './connection.ts';
 import { type Flags, type Outcome, outcomeOf, type WriteOp } from './lane.ts';
 import { acceptAll } from './write-accept.ts';
+import { ACCESS } from './write-access.ts';
 import {
   dropBody,
   orphanBodies,
@@ -25,6 +26,7 @@ import {
 import { claimDue, releaseExpired, renew } from './write-claims.ts';
 import type { WriteContext } from './write-context.ts';
 import { changeDirectory, DIRECTORY, type DirectoryChange } from './write-directory.ts';
+import { indexMessages, relistMessages } from './write-search.ts';
 import { keepSecret, reserveIds, writeSettings } from './write-settings.ts';
 import { settleAll } from './write-settle.ts';
 
@@ -53,6 +55,9 @@ const SINGLE: {
   removeEntries,
   writeSettings,
   keepSecret,
+  ...ACCESS,
+  indexMessages,
+  relistMessages,
 };
 
 /** In this order, whatever the order in which they were asked for: nobody waited for one to ask for the other. */

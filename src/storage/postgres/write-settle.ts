@@ -29,6 +29,7 @@ import { changeRefs } from './write-bodies.ts';
 import { queueState, type WriteContext } from './write-context.ts';
 import { lockMessages } from './write-events.ts';
 import { Mailboxes } from './write-mailboxes.ts';
+import { listToSearch } from './write-search.ts';
 
 interface ClaimedRow {
   readonly message_id: number;
@@ -306,13 +307,17 @@ export async function changeOpenCounts(
 ): Promise<void> {
   const rows = [...changes].filter(([, by]) => by !== 0).map(([id, by]) => ({ id, by }));
   if (rows.length === 0) return;
-  const changed = await context.tx.run<{ open_count: number; body_id: number }>(
+  const changed = await context.tx.run<{ id: number; open_count: number; body_id: number }>(
     `UPDATE message SET open_count = open_count + x.by,
        finished_at = CASE WHEN open_count + x.by = 0 THEN $2::bigint ELSE NULL END
      FROM json_to_recordset($1::json) AS x (id bigint, by integer) WHERE message.id = x.id
-     RETURNING open_count, body_id`,
+     RETURNING message.id, open_count, body_id`,
     [rows, nowMs],
   );
   const finished = changed.filter(({ open_count }) => open_count === 0);
   await changeRefs(context, new Map(finished.map(({ body_id }) => [body_id, -1])));
+  await listToSearch(
+    context,
+    finished.map(({ id }) => id),
+  );
 }

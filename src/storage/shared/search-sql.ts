@@ -21,8 +21,8 @@ export interface Sql {
 /** Writes a value into a statement and gives its placeholder. */
 type Put = (value: string | number) => string;
 
-/** How an engine writes its n-th placeholder, counted from 1. */
-export type Placeholder = (n: number) => string;
+/** How an engine writes its n-th placeholder, counted from 1, for a value of a type. */
+export type Placeholder = (n: number, type: 'text' | 'bigint') => string;
 
 interface Source {
   /** Candidates as `(at, id)`; without order and limit. */
@@ -154,7 +154,7 @@ export class SearchPlan {
     const values: (string | number)[] = [];
     const text = build((value) => {
       values.push(value);
-      return this.#placeholder(values.length);
+      return this.#placeholder(values.length, typeof value === 'number' ? 'bigint' : 'text');
     });
     return { text, values };
   }
