@@ -1,5 +1,5 @@
 import { Button, Modal } from '@mantine/core';
-import { type FormEvent, type ReactNode, useState } from 'react';
+import { type FormEvent, type ReactNode, useLayoutEffect, useState } from 'react';
 import { t } from '../strings.ts';
 import { ProblemNote } from './Note.tsx';
 
@@ -22,6 +22,7 @@ export function Dialog(props: DialogProps) {
   const { title, opened, onClose, children, submit, onSubmit, danger, disabled, size = 'md' } = props;
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>(null);
+  useFocusBack(opened);
   const close = () => {
     if (busy) return;
     setError(null);
@@ -43,7 +44,7 @@ export function Dialog(props: DialogProps) {
     }
   };
   return (
-    <Modal opened={opened} onClose={close} title={title} size={size}>
+    <Modal opened={opened} onClose={close} title={title} size={size} returnFocus={false}>
       <form onSubmit={(event) => void send(event)} noValidate>
         <div className="stack">
           {children}
@@ -62,4 +63,26 @@ export function Dialog(props: DialogProps) {
       </form>
     </Modal>
   );
+}
+
+/** Gives the focus back to what opened the window, however the window goes. */
+function useFocusBack(opened: boolean): void {
+  useLayoutEffect(() => {
+    if (!opened) return undefined;
+    const opener = openerOf(document.activeElement);
+    // After the window is gone; another one that took its place keeps the focus.
+    return () => void setTimeout(() => focusBack(opener));
+  }, [opened]);
+}
+
+/** An entry of a menu goes with the menu; the button of the menu stays. */
+function openerOf(element: Element | null): Element | null {
+  const button = element?.closest('[role="menu"]')?.getAttribute('aria-labelledby');
+  return button ? document.getElementById(button) : element;
+}
+
+function focusBack(opener: Element | null): void {
+  if (document.querySelector('[role="dialog"]') !== null) return;
+  const target = opener?.isConnected ? opener : document.getElementById('page-title');
+  if (target instanceof HTMLElement) target.focus({ preventScroll: true });
 }
