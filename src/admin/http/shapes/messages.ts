@@ -8,11 +8,7 @@ export const searchQuery = z.strictObject({
   ...pageQuery,
   sender: z.string().max(320).optional().describe('start of the address, or @ and a domain'),
   recipient: z.string().max(320).optional().describe('start of the address, or @ and a domain'),
-  subject: z
-    .string()
-    .max(500)
-    .optional()
-    .describe('whole words, all of which must be there; the last may be a start'),
+  subject: z.string().max(500).optional().describe('whole words, all of which must be there'),
   id: z.string().max(100).optional(),
   state: z.enum(MESSAGE_STATES).optional(),
   since: z.iso.datetime().optional(),
