@@ -27,7 +27,12 @@ const SETTLE_MS = 900;
 async function shoot(page: Page, folder: string, name: string): Promise<void> {
   await page.getByRole('heading', { level: 1 }).waitFor();
   await page.waitForTimeout(SETTLE_MS);
-  await page.screenshot({ path: join(folder, `${name}.png`), fullPage: true });
+  // A window as high as the page: what sticks to the window's edge then stands where it belongs.
+  const size = page.viewportSize() ?? { width: 1280, height: 900 };
+  const height = Number(await page.evaluate('document.documentElement.scrollHeight'));
+  await page.setViewportSize({ width: size.width, height: Math.max(size.height, height) });
+  await page.screenshot({ path: join(folder, `${name}.png`) });
+  await page.setViewportSize(size);
 }
 
 /** The heart of the product with something edited and tried. */

@@ -12,6 +12,8 @@ import { AccessPage } from './AccessPage.tsx';
 
 const words = t.access.tokens;
 const SCOPES: readonly TokenScope[] = ['read', 'write', 'mail-source'];
+/** Made by the server from the same table of routes. */
+const API_REFERENCE = '/api/v1/docs';
 const DAYS = [7, 30, 90, 365];
 const DEFAULT_DAYS = 90;
 
@@ -29,7 +31,12 @@ export default function Tokens() {
     <AccessPage
       title={words.title}
       more={words.more}
-      actions={<Button onClick={() => setTask({ kind: 'add' })}>{words.add}</Button>}
+      actions={
+        <>
+          <a href={API_REFERENCE}>{t.nav.apiReference}</a>
+          <Button onClick={() => setTask({ kind: 'add' })}>{words.add}</Button>
+        </>
+      }
     >
       <Panel flush>
         <Answer query={query} rows={4}>

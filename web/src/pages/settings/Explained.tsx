@@ -44,8 +44,12 @@ interface ExplainedProps {
 /** The whole answer: steps, servers, and what each failure would lead to. */
 export function Explained({ explanation, before }: ExplainedProps) {
   const { steps, route, reply, outlook } = explanation;
+  const outlooks = outlook.length > 0 && <Outlooks outlook={outlook} before={before?.outlook} />;
+  // What the edited settings change comes first.
+  const outlookFirst = before !== undefined && JSON.stringify(outlook) !== JSON.stringify(before.outlook);
   return (
     <div className="stack">
+      {outlookFirst && outlooks}
       <div>
         <h3>{words.steps}</h3>
         <ol className="steps">
@@ -63,7 +67,7 @@ export function Explained({ explanation, before }: ExplainedProps) {
         <dt>{words.reply}</dt>
         <dd className="mono">{`${reply.code} ${reply.enhanced} ${reply.text}`}</dd>
       </dl>
-      {outlook.length > 0 && <Outlooks outlook={outlook} before={before?.outlook} />}
+      {!outlookFirst && outlooks}
     </div>
   );
 }
