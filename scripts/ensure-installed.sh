@@ -10,5 +10,10 @@ if [ ! -f node_modules/.package-lock.json ] || [ package-lock.json -nt node_modu
 fi
 if [ ! -f dist/.built ] || [ -n "$(find src -newer dist/.built -print | head -n 1)" ]; then
   echo "cmail: building ..." >&2
-  sh scripts/build.sh
+  sh scripts/build.sh server
+fi
+# What the page takes from src/ are words of src/mail and types, which are gone after compiling.
+if [ ! -f dist/web/.built ] || [ -n "$(find web src/mail package-lock.json -newer dist/web/.built -print | head -n 1)" ]; then
+  echo "cmail: building the page ..." >&2
+  sh scripts/build.sh web
 fi

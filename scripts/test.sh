@@ -48,6 +48,8 @@ elif [ "${CMAIL_TEST_STORE:-sqlite}" = postgres ]; then
 else
   step 'style (biome)' node_modules/.bin/biome check .
   step 'types (tsc)' node_modules/.bin/tsc --noEmit -p .
+  step 'types of the page (tsc)' node_modules/.bin/tsc --noEmit -p web
+  step 'size of the page' sh scripts/node.sh scripts/check-page-size.ts
   step 'folder arrows' sh scripts/node.sh scripts/check-arrows.ts
   step 'settings reference' sh scripts/node.sh scripts/write-settings-reference.ts --check
   step 'OpenAPI document' sh scripts/node.sh scripts/write-openapi.ts --check

@@ -1,4 +1,5 @@
 /** A message and its timeline as sentences for an administrator: `queue show ID`, `message ID`. */
+import { ROUTE_WORDS, RULE_WORDS, STAGE_WORDS } from '../mail/story-words.ts';
 import { formatBytes, formatTime, plain } from './output.ts';
 
 export interface EventView {
@@ -25,41 +26,6 @@ export interface Timeline {
   readonly events: readonly EventView[];
 }
 
-const RULES: Readonly<Record<string, string>> = {
-  account: 'there is an account of this address',
-  alias: 'an alias leads there',
-  subaddress: 'the part after the + is ignored',
-  'catch-all': 'the catch-all of the domain leads there',
-  forward: 'its domain is forwarded',
-  'not-hosted': 'its domain is not one of this server',
-  'assumed-external': 'no user of this name is here, and an unknown address is assumed to be external',
-  'unknown-to-postmaster': 'no user of this name is here, so postmaster gets it',
-  'unknown-notice': 'no user of this name is here, and the sender is told by a notice',
-  postmaster: "postmaster's mail is always taken",
-  loop: 'the message came back to this server',
-  'postmaster-notice': 'postmaster is told of what could be told to nobody else',
-};
-
-const ROUTES: Readonly<Record<string, string>> = {
-  mx: 'by MX resolution',
-  'smtp-host': 'by the SMTP host',
-  forward: 'to the forward host of the domain',
-};
-
-/** How far a trial came (RFC 5321 §3). */
-const STAGES: Readonly<Record<string, string>> = {
-  connect: 'not connected',
-  greeting: 'at the greeting',
-  ehlo: 'at EHLO',
-  helo: 'at HELO',
-  starttls: 'at STARTTLS',
-  auth: 'at AUTH',
-  mail: 'at MAIL',
-  rcpt: 'at RCPT',
-  data: 'at DATA',
-  'data-end': 'at the end of the message',
-};
-
 export function timelineText(message: Timeline): string {
   const about = message.noticeFor === null ? '' : `, a notice about message ${message.noticeFor}`;
   const head = `Message ${message.id} from <${message.sender}>, ${formatBytes(message.size)}, received ${formatTime(message.receivedAt)}${about}`;
@@ -74,7 +40,7 @@ export function timelineText(message: Timeline): string {
 
 function recipientLine({ address, state, via, attempts, lastReply, why }: Timeline['recipients'][number]) {
   if (why !== null) return `  ${localTimes(why)}`;
-  const how = via === null || via === 'mailbox' ? '' : ` ${ROUTES[via] ?? via}`;
+  const how = via === null || via === 'mailbox' ? '' : ` ${ROUTE_WORDS[via] ?? via}`;
   const tried = attempts === 0 ? '' : `, ${attempts} ${attempts === 1 ? 'attempt' : 'attempts'}`;
   return `  ${address}: ${state}${how}${tried}${lastReply === null ? '' : `: ${lastReply}`}`;
 }
@@ -139,7 +105,7 @@ function receivedText({ sender, sizeBytes, source }: Record<string, unknown>): s
 }
 
 function decidedText(who: string, { rule, original, destination, into }: Record<string, unknown>): string {
-  const because = `${RULES[text(rule)] ?? 'decided'} (rule ${text(rule)})`;
+  const because = `${RULE_WORDS[text(rule)] ?? 'decided'} (rule ${text(rule)})`;
   if (Array.isArray(into)) return `${who} decided again: now goes to ${into.join(', ')}: ${because}`;
   const from = typeof original === 'string' && original !== who ? ` for ${original}` : '';
   const where = typeof destination === 'string' ? `waits to be sent to ${destination}` : 'stays here';
@@ -149,7 +115,7 @@ function decidedText(who: string, { rule, original, destination, into }: Record<
 function attemptLines(recipient: string | null, detail: Record<string, unknown>): readonly string[] {
   const count = typeof detail.recipients === 'number' ? detail.recipients : 0;
   const whom = recipient ?? `${count} recipients`;
-  const route = ROUTES[text(detail.via)] ?? `by ${text(detail.via)}`;
+  const route = ROUTE_WORDS[text(detail.via)] ?? `by ${text(detail.via)}`;
   const lines = [
     `attempt for ${whom} ${route}${words(', because MX failed: ', detail.fallback)}, took ${duration(detail.durationMs)}`,
   ];
@@ -163,7 +129,7 @@ function trialText(trial: Record<string, unknown>): string {
   const { host, port, address, stage, tls, reply, durationMs, possiblyDuplicate } = trial;
   const where = `${text(host)} [${text(address)}] port ${text(port)}`;
   const twice = possiblyDuplicate === true ? '; the message may have arrived all the same' : '';
-  return `${where}${stage === 'connect' ? '' : tlsText(tls)}, ${STAGES[text(stage)] ?? text(stage)}, ${duration(durationMs)}: ${text(reply)}${twice}`;
+  return `${where}${stage === 'connect' ? '' : tlsText(tls)}, ${STAGE_WORDS[text(stage)] ?? text(stage)}, ${duration(durationMs)}: ${text(reply)}${twice}`;
 }
 
 function noticeText(who: string, detail: Record<string, unknown>): string {

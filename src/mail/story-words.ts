@@ -1,0 +1,38 @@
+/** Words for what a timeline names by short keys; the command line and the page tell the story with them. */
+
+/** Why a recipient was decided as it was, by the name of the rule. */
+export const RULE_WORDS: Readonly<Record<string, string>> = {
+  account: 'there is an account of this address',
+  alias: 'an alias leads there',
+  subaddress: 'the part after the + is ignored',
+  'catch-all': 'the catch-all of the domain leads there',
+  forward: 'its domain is forwarded',
+  'not-hosted': 'its domain is not one of this server',
+  'assumed-external': 'no user of this name is here, and an unknown address is assumed to be external',
+  'unknown-to-postmaster': 'no user of this name is here, so postmaster gets it',
+  'unknown-notice': 'no user of this name is here, and the sender is told by a notice',
+  postmaster: "postmaster's mail is always taken",
+  loop: 'the message came back to this server',
+  'postmaster-notice': 'postmaster is told of what could be told to nobody else',
+};
+
+/** The way an attempt took, by `via`. */
+export const ROUTE_WORDS: Readonly<Record<string, string>> = {
+  mx: 'by MX resolution',
+  'smtp-host': 'by the SMTP host',
+  forward: 'to the forward host of the domain',
+};
+
+/** How far a trial came (RFC 5321 §3). */
+export const STAGE_WORDS: Readonly<Record<string, string>> = {
+  connect: 'not connected',
+  greeting: 'at the greeting',
+  ehlo: 'at EHLO',
+  helo: 'at HELO',
+  starttls: 'at STARTTLS',
+  auth: 'at AUTH',
+  mail: 'at MAIL',
+  rcpt: 'at RCPT',
+  data: 'at DATA',
+  'data-end': 'at the end of the message',
+};

@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Page } from 'playwright-core';
+import { assertNoComplaints, pageAddress, startSignedIn } from '../support/browser.ts';
+import type { Cmail } from '../support/cmail.ts';
+import { greeted, letter } from '../support/smtp-client.ts';
+
+const WORLD = { domains: ['example.test'], accounts: [{ address: 'anna@example.test' }] };
+const FROM = 'bert@example.test';
+
+/** Sends by the real door; resolves to the queue IDs. Nothing answers DNS, so what goes out waits. */
+async function send(
+  cmail: Cmail,
+  mails: readonly (readonly [to: string, subject: string])[],
+): Promise<string[]> {
+  const client = await greeted(cmail.listeners.smtp);
+  const ids: string[] = [];
+  for (const [to, subject] of mails) {
+    const sent = await client.sendMessage({
+      from: FROM,
+      to: [to],
+      data: letter({ from: FROM, to, subject }),
+    });
+    ids.push(sent.id ?? '');
+  }
+  client.destroy();
+  return ids;
+}
+
+function subjects(page: Page): Promise<string[]> {
+  return page.locator('tbody tr .cell-first a').allTextContents();
+}
+
+test('a message is found by sender, recipient, subject, ID and state, with story, headers and source', async (t) => {
+  const here = await startSignedIn(t, WORLD, '/messages');
+  if (here === null) return;
+  const { page, cmail } = here;
+  await page.getByRole('heading', { name: 'No message yet' }).waitFor();
+  const [first = '', second = ''] = await send(cmail, [
+    ['anna@example.test', 'Minutes of Monday'],
+    ['anna@example.test', 'Holiday plan'],
+    ['carl@far.test', 'Minutes of Tuesday'],
+  ]);
+  await page.getByRole('link', { name: 'Minutes of Tuesday' }).waitFor();
+  assert.deepEqual(await subjects(page), ['Minutes of Tuesday', 'Holiday plan', 'Minutes of Monday']);
+
+  const search = async (label: string, text: string, found: readonly string[]) => {
+    await page.goto(pageAddress(cmail, '/messages'));
+    await page.getByLabel(label, { exact: true }).fill(text);
+    await page.getByRole('button', { name: 'Search', exact: true }).click();
+    await page.getByRole('button', { name: 'Clear', exact: true }).waitFor();
+    await cmail.waitFor(`messages by ${label}`, async () => (await subjects(page)).join() === found.join());
+  };
+  await search('Subject words', 'minutes', ['Minutes of Tuesday', 'Minutes of Monday']);
+  await search('Recipient', '@far.test', ['Minutes of Tuesday']);
+  await search('Recipient', 'anna', ['Holiday plan', 'Minutes of Monday']);
+  await search('Sender', '@example.test', ['Minutes of Tuesday', 'Holiday plan', 'Minutes of Monday']);
+  await search('ID', second, ['Holiday plan']);
+  await page.goto(pageAddress(cmail, '/messages'));
+  await page.getByLabel('State').selectOption('Waiting');
+  await page.getByRole('button', { name: 'Search', exact: true }).click();
+  await cmail.waitFor('the waiting one', async () => (await subjects(page)).join() === 'Minutes of Tuesday');
+  await page.getByLabel('Sender', { exact: true }).fill('nobody@nowhere.test');
+  await page.getByRole('button', { name: 'Search', exact: true }).click();
+  await page.getByRole('heading', { name: 'No message found' }).waitFor();
+
+  await page.goto(pageAddress(cmail, `/messages/${first}`));
+  await page.getByRole('heading', { level: 1, name: 'Minutes of Monday' }).waitFor();
+  await page.getByText('anna@example.test has it in the mailbox.').waitFor();
+  await page.getByText('Headers', { exact: true }).click();
+  await page.locator('pre', { hasText: 'Subject: Minutes of Monday' }).waitFor();
+  const [download] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByRole('link', { name: 'Download the source' }).click(),
+  ]);
+  const chunks: Buffer[] = [];
+  for await (const chunk of await download.createReadStream()) chunks.push(chunk as Buffer);
+  assert.match(Buffer.concat(chunks).toString(), /Subject: Minutes of Monday\r\n/);
+  await page.goto(pageAddress(cmail, '/access/audit'));
+  await page.locator('tbody tr', { hasText: first }).waitFor();
+  assertNoComplaints(here);
+});
+
+test('the queue: by destination, why each waits, and what is done is counted before and can be undone', async (t) => {
+  const here = await startSignedIn(t, WORLD, '/queue');
+  if (here === null) return;
+  const { page, cmail } = here;
+  await page.getByRole('heading', { name: 'Nothing is waiting' }).waitFor();
+  const ids = await send(cmail, [
+    ['a@far.test', 'One'],
+    ['b@far.test', 'Two'],
+    ['c@other.test', 'Three'],
+  ]);
+  const states = async () => {
+    const rows = await cmail.json<{ id: string; recipients: { state: string }[] }[]>(['queue', 'list']);
+    return new Map(rows.map(({ id, recipients }) => [id, recipients.map(({ state }) => state).join()]));
+  };
+  await page.getByRole('row', { name: /far\.test 2 0/ }).waitFor();
+  await page.getByRole('link', { name: 'far.test' }).click();
+  await page.getByText(/a@far\.test waits since/).waitFor();
+
+  await page.getByRole('checkbox', { name: `Select ${ids[0]}` }).check();
+  await page.getByRole('button', { name: 'Hold', exact: true }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByText('1 message to 1 recipient').waitFor();
+  assert.equal((await states()).get(ids[0] ?? ''), 'queued', 'counting touches nothing');
+  await dialog.getByRole('button', { name: 'Hold' }).click();
+  await page.getByText('1 held.').waitFor();
+  assert.deepEqual(
+    [(await states()).get(ids[0] ?? ''), (await states()).get(ids[1] ?? '')],
+    ['held', 'queued'],
+  );
+  await page.getByText(/a@far\.test is held/).waitFor();
+  await page.getByRole('button', { name: 'Undo' }).click();
+  await cmail.waitFor('the undo', async () => (await states()).get(ids[0] ?? '') === 'queued');
+
+  await page.goto(pageAddress(cmail, '/queue'));
+  await page.getByRole('button', { name: 'Actions: far.test' }).click();
+  await page.getByRole('menuitem', { name: 'Delete' }).click();
+  await dialog.getByText('2 messages to 2 recipients').waitFor();
+  await dialog.getByLabel('Tell the senders by a failure notice').uncheck();
+  await dialog.getByRole('button', { name: 'Delete' }).click();
+  await page.getByText('2 deleted.').waitFor();
+  await page.getByRole('link', { name: 'far.test' }).waitFor({ state: 'detached' });
+  assert.deepEqual([...(await states()).keys()], [ids[2]]);
+
+  await page.getByRole('button', { name: 'Act on everything' }).click();
+  await page.getByRole('menuitem', { name: 'Hold' }).click();
+  await dialog.getByText('1 message to 1 recipient').waitFor();
+  await dialog.getByRole('button', { name: 'Hold' }).click();
+  await page.getByText(/^Everything is held/).waitFor();
+  assertNoComplaints(here);
+});
+
+test('the dashboard is live: figures, plot, queue, and an alarm come without loading anew', async (t) => {
+  const here = await startSignedIn(t, WORLD);
+  if (here === null) return;
+  const { page, cmail } = here;
+  const figure = (name: string) =>
+    page.locator('#flow .figures > div', { hasText: name }).locator('.figure-value').textContent();
+  await page.getByText('Live', { exact: true }).waitFor();
+  assert.equal(await figure('Accepted'), '0');
+  await send(cmail, [
+    ['anna@example.test', 'One'],
+    ['carl@far.test', 'Two'],
+  ]);
+  await cmail.waitFor('two accepted', async () => (await figure('Accepted')) === '2');
+  await cmail.waitFor('one delivered', async () => (await figure('Delivered')) === '1');
+  await page.locator('#destinations').getByRole('link', { name: 'far.test' }).waitFor();
+  assert.ok(await page.locator('.plot canvas').isVisible());
+  await page.locator('.plot .u-over').hover({ position: { x: 300, y: 80 } });
+  await page.getByText(/^in the minute of \d\d:\d\d$/).waitFor();
+  await cmail.stop();
+  await page.getByText('Reconnecting').waitFor();
+});

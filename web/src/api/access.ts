@@ -1,0 +1,86 @@
+/** Sessions, tokens, administrators, audit. */
+import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { call, type RowOf } from './client.ts';
+import { pagesOf } from './pages.ts';
+
+export type SessionRow = RowOf<'GET /sessions'>;
+export type TokenRow = RowOf<'GET /tokens'>;
+export type TokenScope = TokenRow['scopes'][number];
+export type AdministratorRow = RowOf<'GET /administrators'>;
+export type AuditRow = RowOf<'GET /audit'>;
+
+const KEY = ['access'] as const;
+/** Longer lists than this are cut: these are things of administrators, not of users. */
+const MOST = 500;
+
+function useChange<Input, Output>(mutationFn: (input: Input) => Promise<Output>) {
+  const client = useQueryClient();
+  return useMutation({ mutationFn, onSuccess: () => client.invalidateQueries({ queryKey: KEY }) });
+}
+
+export function useSessions() {
+  return useQuery({
+    queryKey: [...KEY, 'sessions'],
+    queryFn: async () => (await call('GET /sessions', { query: { limit: MOST } })).rows,
+  });
+}
+
+export function useTokens() {
+  return useQuery({
+    queryKey: [...KEY, 'tokens'],
+    queryFn: async () => (await call('GET /tokens', { query: { limit: MOST } })).rows,
+  });
+}
+
+export function useAdministrators() {
+  return useQuery({
+    queryKey: [...KEY, 'administrators'],
+    queryFn: async () => (await call('GET /administrators', { query: { limit: MOST } })).rows,
+  });
+}
+
+export function useEndSession() {
+  return useChange((id: string) => call('DELETE /sessions/:id', { params: { id } }));
+}
+
+export function useRevokeToken() {
+  return useChange((id: string) => call('DELETE /tokens/:id', { params: { id } }));
+}
+
+interface NewToken {
+  readonly name: string;
+  readonly scopes: TokenScope[];
+  readonly days: number;
+}
+
+export function useMakeToken() {
+  return useChange((body: NewToken) => call('POST /tokens', { body }));
+}
+
+interface NewPassword {
+  readonly name: string;
+  readonly password: string;
+  /** Needed for one's own. */
+  readonly currentPassword?: string;
+}
+
+export function useAdministratorChanges() {
+  return {
+    add: useChange((body: { readonly name: string; readonly password: string }) =>
+      call('POST /administrators', { body }),
+    ),
+    setPassword: useChange(({ name, ...body }: NewPassword) =>
+      call('PUT /administrators/:name/password', { params: { name }, body }),
+    ),
+    remove: useChange((name: string) => call('DELETE /administrators/:name', { params: { name } })),
+  };
+}
+
+export function useAudit() {
+  return useInfiniteQuery({
+    queryKey: [...KEY, 'audit'],
+    queryFn: ({ pageParam }) => call('GET /audit', { query: { after: pageParam } }),
+    ...pagesOf,
+    select: ({ pages }) => ({ rows: pages.flatMap(({ rows }) => rows) }),
+  });
+}

@@ -1,0 +1,76 @@
+/** The outgoing queue: destinations, messages, actions. */
+import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { type AnswerOf, call, type RowOf } from './client.ts';
+import { pagesOf } from './pages.ts';
+
+export type QueueAction = 'retry' | 'hold' | 'release' | 'delete';
+export type DestinationRow = RowOf<'GET /queue/destinations'>;
+export type QueueRow = RowOf<'GET /queue'>;
+/** How much an action touches. */
+export type QueueCount = AnswerOf<'POST /queue/retry'>;
+
+export type QueueSelector =
+  | { readonly ids: string[] }
+  | { readonly destination: string }
+  | { readonly all: true };
+
+const KEY = ['queue'] as const;
+const REFRESH_MS = 5000;
+
+export function useDestinations() {
+  return useInfiniteQuery({
+    queryKey: [...KEY, 'destinations'],
+    queryFn: ({ pageParam }) => call('GET /queue/destinations', { query: { after: pageParam } }),
+    ...pagesOf,
+    refetchInterval: REFRESH_MS,
+    select: ({ pages }) => ({
+      rows: pages.flatMap(({ rows }) => rows),
+      holdAll: pages.some(({ holdAll }) => holdAll),
+    }),
+  });
+}
+
+export function useQueueOf(destination: string) {
+  return useInfiniteQuery({
+    queryKey: [...KEY, 'of', destination],
+    queryFn: ({ pageParam }) => call('GET /queue', { query: { destination, after: pageParam } }),
+    ...pagesOf,
+    refetchInterval: REFRESH_MS,
+    select: ({ pages }) => ({ rows: pages.flatMap(({ rows }) => rows) }),
+  });
+}
+
+interface ActionInput {
+  readonly action: QueueAction;
+  readonly selector: QueueSelector;
+  readonly notice: boolean;
+}
+
+function act({ action, selector, notice }: ActionInput, dryRun: boolean): Promise<QueueCount> {
+  if (action === 'delete') return call('POST /queue/delete', { body: { selector, dryRun, notice } });
+  return call(`POST /queue/${action}`, { body: { selector, dryRun } });
+}
+
+/** Counts what an action would touch, and touches nothing. */
+export function useQueueCount(wanted: Omit<ActionInput, 'notice'> | null) {
+  return useQuery({
+    queryKey: [...KEY, 'count', wanted],
+    enabled: wanted !== null,
+    staleTime: 0,
+    gcTime: 0,
+    queryFn: () =>
+      wanted === null ? { recipients: 0, messages: 0 } : act({ ...wanted, notice: false }, true),
+  });
+}
+
+export function useQueueAction() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (input: ActionInput) => act(input, false),
+    onSuccess: () =>
+      Promise.all([
+        client.invalidateQueries({ queryKey: KEY }),
+        client.invalidateQueries({ queryKey: ['messages'] }),
+      ]),
+  });
+}

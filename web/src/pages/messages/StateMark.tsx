@@ -1,0 +1,17 @@
+import { Mark, type Tone } from '../../parts/Note.tsx';
+import { t } from '../../strings.ts';
+
+const TONES: Readonly<Record<string, Tone>> = {
+  queued: 'warn',
+  sending: 'info',
+  held: 'held',
+  delivered: 'good',
+  failed: 'bad',
+  deleted: 'bad',
+  expanded: 'plain',
+};
+
+/** What became of a recipient, in a word. */
+export function StateMark({ state }: { readonly state: string }) {
+  return <Mark tone={TONES[state] ?? 'plain'}>{t.mail.states[state] ?? state}</Mark>;
+}

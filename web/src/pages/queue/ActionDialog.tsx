@@ -1,0 +1,95 @@
+import { Checkbox, Loader } from '@mantine/core';
+import { useState } from 'react';
+import { type QueueAction, type QueueSelector, useQueueAction, useQueueCount } from '../../api/queue.ts';
+import { Dialog } from '../../parts/Dialog.tsx';
+import { plural } from '../../parts/format.ts';
+import { Note, ProblemNote } from '../../parts/Note.tsx';
+import { toast } from '../../parts/toasts.tsx';
+import { t } from '../../strings.ts';
+
+const words = t.mail.queue;
+
+export interface Wanted {
+  readonly action: QueueAction;
+  readonly selector: QueueSelector;
+  /** What it is done to, in words. */
+  readonly what: string;
+}
+
+interface ActionDialogProps {
+  readonly wanted: Wanted | null;
+  readonly onClose: () => void;
+  readonly onDone?: () => void;
+}
+
+/** Says how much an action would touch before it is done; holding and releasing can be undone afterwards. */
+export function ActionDialog({ wanted, onClose, onDone }: ActionDialogProps) {
+  const [notice, setNotice] = useState(true);
+  const counted = useQueueCount(wanted);
+  const act = useQueueAction();
+  if (wanted === null) return null;
+  const { action, selector, what } = wanted;
+  const nothing = counted.data?.recipients === 0;
+  const submit = async () => {
+    const { recipients } = await act.mutateAsync({ action, selector, notice });
+    const undo = inverse(action);
+    const back = undo && (() => void act.mutateAsync({ action: undo, selector, notice: false }));
+    toast(words.done[action](recipients), back);
+    onDone?.();
+  };
+  return (
+    <Dialog
+      title={`${words.titleOf[action]}: ${what}`}
+      opened
+      onClose={onClose}
+      submit={words.titleOf[action]}
+      danger={action === 'delete'}
+      disabled={counted.data === undefined || nothing}
+      onSubmit={submit}
+    >
+      <div className="counted" aria-live="polite">
+        {counted.error !== null && <ProblemNote error={counted.error} />}
+        {counted.data === undefined && counted.error === null && (
+          <span className="row dim">
+            <Loader size="xs" /> {words.counting}
+          </span>
+        )}
+        {counted.data !== undefined && (
+          <strong>
+            {nothing ? words.none : words.counted(counted.data.messages, counted.data.recipients)}
+          </strong>
+        )}
+      </div>
+      <p>{explained(action, selector, notice)}</p>
+      {action === 'delete' && (
+        <Checkbox
+          label={words.withNotice}
+          checked={notice}
+          onChange={(event) => setNotice(event.currentTarget.checked)}
+        />
+      )}
+      <p className="dim small">{words.inFlight}</p>
+    </Dialog>
+  );
+}
+
+function inverse(action: QueueAction): QueueAction | undefined {
+  if (action === 'hold') return 'release';
+  return action === 'release' ? 'hold' : undefined;
+}
+
+function explained(action: QueueAction, selector: QueueSelector, notice: boolean): string {
+  if (action === 'hold' && 'all' in selector) return words.confirm.holdAll;
+  if (action === 'delete' && notice) return words.confirm.deleteNotice;
+  return words.confirm[action];
+}
+
+/** How many are selected, for a dialog's title. */
+export function selectedWords(ids: ReadonlySet<string>): string {
+  return ids.size === 1 ? ([...ids][0] ?? '') : plural(ids.size, 'message');
+}
+
+/** Everything is held: says so above the queue. */
+export function HoldAllNote() {
+  return <Note tone="warn">{words.holdAll}</Note>;
+}
