@@ -23,6 +23,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   sending: ['smtp', 'routing', 'settings', 'dns', 'mail'],
   receiving: ['smtp', 'directory', 'settings', 'storage', 'queue', 'mail'],
   admin: ['settings', 'directory', 'queue', 'storage', 'dns', 'mail'],
+  acme: ['mail'],
   cli: ['admin', 'server', 'settings', 'mail'],
 };
 
