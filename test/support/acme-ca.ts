@@ -27,7 +27,16 @@ export async function startTestCa(t: CleanUp): Promise<TestCa> {
   await openssl(
     ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '3'],
     ...['-subj', '/O=CMail/CN=ACME test CA', '-addext', 'basicConstraints=critical,CA:TRUE'],
-    ...['-addext', 'subjectKeyIdentifier=hash', '-keyout', file('ca.key'), '-out', file('ca.pem')],
+    ...[
+      '-addext',
+      'keyUsage=critical,keyCertSign',
+      '-addext',
+      'subjectKeyIdentifier=hash',
+      '-keyout',
+      file('ca.key'),
+      '-out',
+      file('ca.pem'),
+    ],
   );
   await writeFile(file('index.txt'), '');
   const root = await readFile(file('ca.pem'), 'utf8');
@@ -91,6 +100,9 @@ x509_extensions = leaf
 commonName = optional
 [leaf]
 basicConstraints = critical,CA:FALSE
+keyUsage = critical,digitalSignature
+extendedKeyUsage = serverAuth
+subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
 subjectAltName = ${names.map((name) => `DNS:${name}`).join(',')}
 `;
