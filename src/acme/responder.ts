@@ -175,8 +175,8 @@ export class ChallengeResponder {
       socket.end();
       socket.setTimeout(CONNECTION_MS, () => socket.destroy());
     });
-    // Strangers' handshakes that fail are theirs; nothing of ours depends on them.
-    server.on('tlsClientError', () => undefined);
+    // Strangers' handshakes that fail are theirs. One that takes too long is told of but not ended by itself.
+    server.on('tlsClientError', (_error, socket) => socket.destroy());
     return server;
   }
 }
