@@ -19,9 +19,10 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   mailbox: ['storage', 'mail'],
   notices: ['storage', 'mail'],
   trust: ['dns', 'mail'],
-  pop3: ['mailbox', 'mail'],
+  listening: ['mail'],
+  pop3: ['mailbox', 'listening', 'mail'],
   sending: ['smtp', 'routing', 'settings', 'dns', 'mail'],
-  receiving: ['smtp', 'directory', 'settings', 'storage', 'queue', 'mail'],
+  receiving: ['smtp', 'directory', 'settings', 'storage', 'queue', 'listening', 'mail'],
   admin: ['settings', 'directory', 'queue', 'storage', 'dns', 'mail'],
   cli: ['admin', 'server', 'settings', 'mail'],
 };

@@ -11,9 +11,11 @@ import { machineAddresses } from '../routing/self.ts';
 import { type Storage, StorageError } from '../storage/contract.ts';
 import type { NodeInfo } from '../storage/nodes-contract.ts';
 import { checkHosts } from './check-hosts.ts';
+import { checkTls } from './check-tls.ts';
 import type { NodeConfig } from './config.ts';
 import type { Core } from './core.ts';
 import { explain } from './explain.ts';
+import type { CertificateState } from './tls-service.ts';
 
 /** What only a running server adds. */
 export interface Running {
@@ -22,6 +24,7 @@ export interface Running {
   sessions(): object;
   destinations(): object;
   alarms(): readonly string[];
+  certificates(): readonly CertificateState[];
   wakeSender(): void;
 }
 
@@ -50,6 +53,7 @@ export function createAdminContext(core: Core, running: Running | null): AdminCo
     checkPorts: () => (running === null ? tryPorts(config) : Promise.resolve(openPorts(running))),
     checkHosts: (probe) =>
       checkHosts({ hostname: config.hostname, settings: settings.current, routes: core.router }, probe),
+    checkTls: () => checkTls(config, running?.certificates() ?? null),
     dnsServers: () => dnsServers(config),
     machine: machineOf(config.data),
     wakeSender: () => running?.wakeSender(),
@@ -69,6 +73,7 @@ async function status(core: Core, running: Running | null): Promise<object> {
     pid: running === null ? null : process.pid,
     startedAt: running === null ? null : isoTime(running.startedAtMs),
     listeners: running?.listeners ?? {},
+    tls: running?.certificates() ?? [],
     sessions: running?.sessions() ?? {},
     queue: queue === null ? null : { ...queue, oldestAt: isoTime(queue.oldestAt) },
     destinations: running?.destinations() ?? [],

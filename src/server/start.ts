@@ -14,6 +14,7 @@ import { type Core, openCore } from './core.ts';
 import { type DataFolder, openDataFolder, removePidFile, writePidFile } from './data-folder.ts';
 import { followChanges } from './follow-changes.ts';
 import { createLog, type Log } from './log.ts';
+import { TlsService } from './tls-service.ts';
 import { programVersion } from './version.ts';
 
 /** A second server on the folder is told at once; a command that is just finishing is waited for. */
@@ -31,6 +32,7 @@ interface Parts {
   readonly smtp: SmtpServer;
   readonly pop3: Pop3Server;
   readonly sender: Sender;
+  readonly tls: TlsService;
   control: ControlServer | null;
 }
 
@@ -41,14 +43,16 @@ export async function runServer(config: NodeConfig): Promise<number> {
   const log = createLog();
   let parts: Parts | null = null;
   try {
+    const tls = await openTls(config, log);
+    if (!tls.ok) return refuse(tls.failure);
     const core = await openCore(config, folder.value, log);
-    parts = assemble(core, log);
+    parts = assemble(core, tls.value, log);
     const listeners = await openListeners(parts, config);
     if (typeof listeners === 'string') {
       await closeAll(parts, 0);
       return refuse(listeners);
     }
-    const stopped = stopSignal();
+    const stopped = stopSignal(tls.value);
     await goLive(parts, folder.value, listeners, log);
     log('info', 'stopping', { signal: await stopped });
     await closeAll(parts, STOP_GRACE_MS);
@@ -67,7 +71,11 @@ function refuse(message: string): number {
   return 1;
 }
 
-function assemble(core: Core, log: Log): Parts {
+function openTls({ tls: config, data: dataFolder, hostname }: NodeConfig, log: Log) {
+  return TlsService.open({ config, dataFolder, hostname, log });
+}
+
+function assemble(core: Core, tls: TlsService, log: Log): Parts {
   const { storage, settings, config, decision, trace } = core;
   const current = settings.current;
   const outgoing = {
@@ -95,7 +103,7 @@ function assemble(core: Core, log: Log): Parts {
     log,
     authenticate: (user, password) => authenticate(storage, user, password),
   });
-  return { core, smtp, pop3, sender, control: null };
+  return { core, smtp, pop3, sender, tls, control: null };
 }
 
 async function authenticate(
@@ -155,13 +163,14 @@ async function goLive(
   listeners: Record<string, string[]>,
   log: Log,
 ): Promise<void> {
-  const { core, smtp, sender } = parts;
+  const { core, smtp, sender, tls } = parts;
   const running: Running = {
     listeners,
     startedAtMs: Date.now(),
     sessions: () => ({ smtp: smtp.sessionList() }),
     destinations: () => sender.destinations(),
-    alarms: () => sender.alarms(),
+    alarms: () => [...sender.alarms(), ...tls.alarms()],
+    certificates: () => tls.state(),
     wakeSender: () => sender.wake(),
   };
   const { hostname: name } = core.config;
@@ -193,17 +202,17 @@ function sweepFromTimeToTime(core: Core, log: Log): void {
   timer.unref();
 }
 
-function stopSignal(): Promise<string> {
+function stopSignal(tls: TlsService): Promise<string> {
   return new Promise((resolve) => {
     process.once('SIGTERM', () => resolve('SIGTERM'));
     process.once('SIGINT', () => resolve('SIGINT'));
-    // Certificates are reloaded here once listeners have any; the signal must not end the server.
-    process.on('SIGHUP', () => undefined);
+    process.on('SIGHUP', () => void tls.reload());
   });
 }
 
 async function closeAll(parts: Parts, graceMs: number): Promise<void> {
   await parts.control?.close();
+  parts.tls.close();
   await Promise.all([parts.smtp.close(graceMs), parts.pop3.close(graceMs), parts.sender.stop(graceMs)]);
   await parts.core.close();
 }
