@@ -26,8 +26,6 @@ export interface SenderOptions {
 }
 
 const DEFAULTS: SenderOptions = { leaseMs: 120_000, renewMs: 40_000, pollMs: 1_000, maxSessions: 100 };
-/** Where other nodes share the store: what a node that died had claimed is another one's soon. */
-export const SHARED_STORE: Pick<SenderOptions, 'leaseMs' | 'renewMs'> = { leaseMs: 20_000, renewMs: 5_000 };
 
 /** Destinations read at once. */
 const PAGE = 200;

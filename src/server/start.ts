@@ -6,8 +6,9 @@ import { describeError } from '../mail/failure.ts';
 import { Pop3Server } from '../pop3/server.ts';
 import { createRedecide } from '../receiving/redecide.ts';
 import { SmtpServer } from '../receiving/smtp-server.ts';
-import { Sender, SHARED_STORE } from '../sending/sender.ts';
+import { Sender, type SenderOptions } from '../sending/sender.ts';
 import type { Storage } from '../storage/contract.ts';
+import { NODE_LEASE_MS } from '../storage/nodes-contract.ts';
 import { createAdminContext, portMend, type Running } from './admin-context.ts';
 import type { Endpoint, NodeConfig } from './config.ts';
 import { type Core, openCore } from './core.ts';
@@ -22,6 +23,11 @@ const LOCK_WAIT_MS = 2_000;
 /** How long open transactions may take at the end. */
 const STOP_GRACE_MS = 10_000;
 const SWEEP_EVERY_MS = 60_000;
+/**
+ * Where other nodes share the store: a node that is not heard of for the length of its lease loses what it had claimed,
+ * so no claim is held for longer.
+ */
+const SHARED_STORE: Partial<SenderOptions> = { leaseMs: NODE_LEASE_MS, renewMs: NODE_LEASE_MS / 4 };
 
 /** Compared with when the account does not exist, so that the answer takes as long as for one that does. */
 const NO_ACCOUNT_HASH =

@@ -13,7 +13,7 @@ import {
 /** Look-ups, and the short writes that nobody outside waits for. */
 const SHORT_MS = 10_000;
 /** Commits a client or an administrator waits for. A late one may still succeed: then a message comes twice. */
-const LONG_MS = 30_000;
+const LONG_MS = 40_000;
 /** Calls without an answer; more than all sessions together ask at once. */
 const MAX_WAITING = 10_000;
 

@@ -66,9 +66,6 @@ export function incompleteCopy(place: string): string {
   return `${place} is a copy that is not complete: go on with it by the same "cmail store copy" as before`;
 }
 
-/** About nodes that run now, and so never copied. */
-export const NODE_TABLES: ReadonlySet<string> = new Set(['node', 'destination_lease', 'mailbox_lease']);
-
 /** Tables in which a row means that the store is somebody's; the others hold what a first start makes. */
 export const USERS_TABLES: readonly string[] = [
   'account',
