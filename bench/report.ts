@@ -29,15 +29,23 @@ export interface Report {
 
 /** Replaces the figures between the marks in `file`, and keeps what people wrote around them. */
 export async function writeReport(file: string, report: Report): Promise<void> {
+  await replaceBetween(file, START, END, formatReport(report));
+}
+
+/** The same for a section of its own, between `<!-- NAME -->` and `<!-- end of NAME -->`. */
+export function writeSection(file: string, name: string, text: string): Promise<void> {
+  return replaceBetween(file, `<!-- ${name} -->`, `<!-- end of ${name} -->`, text);
+}
+
+async function replaceBetween(file: string, from: string, to: string, text: string): Promise<void> {
   const before = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return `${INTRODUCTION}${START}\n${END}\n`;
+    if (error.code === 'ENOENT') return `${INTRODUCTION}${from}\n${to}\n`;
     throw error;
   });
-  const start = before.indexOf(START);
-  const end = before.indexOf(END);
-  if (start < 0 || end < start) throw new Error(`${file} has no place for the figures: ${START} … ${END}`);
-  const after = `${before.slice(0, start)}${START}\n\n${formatReport(report)}\n${before.slice(end)}`;
-  await writeFile(file, after);
+  const start = before.indexOf(from);
+  const end = before.indexOf(to);
+  if (start < 0 || end < start) throw new Error(`${file} has no place for the figures: ${from} … ${to}`);
+  await writeFile(file, `${before.slice(0, start)}${from}\n\n${text}\n${before.slice(end)}`);
 }
 
 export function formatReport(report: Report): string {

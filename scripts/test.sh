@@ -1,6 +1,7 @@
 #!/bin/sh
 # Everything a change must pass: style, types, folder arrows, generated pages, tests. Goes on after a failure,
 # so that one run shows all of them, and fails in the end. With test files as arguments it runs only those.
+# With CMAIL_TEST_STORE=postgres it runs what depends on where servers keep their mail, each on a database of its own.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -20,14 +21,31 @@ run_tests() {
   sh scripts/node.sh --test --test-concurrency=2 --test-timeout=900000 "$@"
 }
 
+# One PostgreSQL for all of them, in a scratch folder; without it each test file that wants one starts its own.
+run_tests_beside_postgres() {
+  sh scripts/node.sh test/support/run-with-postgres.ts \
+    sh scripts/node.sh --test --test-concurrency=2 --test-timeout=900000 "$@"
+}
+
+# Tests of real servers. Left out are those about SQLite's files and the disk they are on. Unit and contract tests do
+# not depend on the store of the run: the contract's run on both engines anyway.
+tests_of_servers() {
+  find test/scenarios test/server test/peers test/faults -name '*.test.ts' \
+    ! -path test/faults/disk.test.ts \
+    ! -path test/faults/power-cut.test.ts
+}
+
 if [ $# -gt 0 ]; then
   step 'tests' run_tests "$@"
+elif [ "${CMAIL_TEST_STORE:-sqlite}" = postgres ]; then
+  # shellcheck disable=SC2046 # no file has a space in its name
+  step 'tests on PostgreSQL' run_tests_beside_postgres $(tests_of_servers)
 else
   step 'style (biome)' node_modules/.bin/biome check .
   step 'types (tsc)' node_modules/.bin/tsc --noEmit -p .
   step 'folder arrows' sh scripts/node.sh scripts/check-arrows.ts
   step 'settings reference' sh scripts/node.sh scripts/write-settings-reference.ts --check
-  step 'tests' run_tests 'test/**/*.test.ts'
+  step 'tests' run_tests_beside_postgres 'test/**/*.test.ts'
 fi
 
 if [ -n "$failed" ]; then

@@ -12,6 +12,7 @@ import { checkDomains, checkHostname, checkSmtpHostName } from './check-names.ts
 import { checkResolvers } from './check-resolver.ts';
 import type { AdminContext, CheckFinding } from './context.ts';
 import { error, fine, warning } from './finding.ts';
+import { placeOf } from './operation.ts';
 
 /** All parts run at once, so this bounds the whole check. */
 const PART_MS = 25_000;
@@ -43,6 +44,7 @@ export async function checkAll(
     ['dns', () => checkDomains(context, () => performance.now())],
     ['hosts', () => context.checkHosts(probe)],
     ['ports', () => context.checkPorts()],
+    ['tls', () => context.checkTls()],
     ['disk', async () => [checkDisk(machine.dataFolder, await machine.diskSpace())]],
     ['clock', () => clockOf(context)],
   ];
@@ -62,7 +64,7 @@ async function bounded([topic, work]: Part, limitMs: number): Promise<readonly C
       topic,
       `this part of the check could not be done: ${describeError(reason)}`,
       'What the check needed could not be read.',
-      'Look at "cmail status" and at the disk that holds the data folder.',
+      `Look at "cmail status" and at ${placeOf(reason)}.`,
     ),
   ];
   try {

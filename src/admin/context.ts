@@ -25,7 +25,7 @@ export interface CheckFinding {
   readonly level: 'ok' | 'skipped' | 'warning' | 'error';
   /**
    * What it is about: `settings`, `relay`, `directory`, `resolver`, `dns`, `smtp-host`, `outbound`, `ports`,
-   * `disk`, `clock`; `hosts` when neither of the two in the middle could be tried.
+   * `tls`, `disk`, `clock`; `hosts` when neither of the two in the middle could be tried.
    */
   readonly topic: string;
   /** What was found. */
@@ -69,6 +69,8 @@ export interface AdminContext {
   readonly isOwnHost: (host: string, port: number) => boolean | Promise<boolean>;
   /** The listeners and whether their ports can be had. */
   readonly checkPorts: () => Promise<readonly CheckFinding[]>;
+  /** The certificates shown to clients. */
+  readonly checkTls: () => Promise<readonly CheckFinding[]>;
   /** Tries the SMTP host and, when a domain is named, the way out to its MX hosts. Sends no mail. */
   readonly checkHosts: (probe: string | null) => Promise<readonly CheckFinding[]>;
   /** The DNS servers asked, as `address:port`. */

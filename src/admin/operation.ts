@@ -44,6 +44,16 @@ export interface OperationFailure {
   readonly exit: 1 | 2;
 }
 
+const PLACES = {
+  disk: 'the disk that holds the data folder',
+  database: 'the database of store.url and the way to it',
+} as const;
+
+/** Where to look when the store failed; the disk when it was not the store. */
+export function placeOf(error: unknown): string {
+  return PLACES[error instanceof StorageError ? error.place : 'disk'];
+}
+
 /** Anything an operation threw, as a value for the caller. */
 export function operationFailure(error: unknown): OperationFailure {
   if (error instanceof OperationError) {
@@ -57,7 +67,7 @@ export function operationFailure(error: unknown): OperationFailure {
     return { message: error.message, mend: 'Try again in a moment.', exit: 1 };
   if (error instanceof StorageError) {
     if (error.kind !== 'unavailable') return { message: error.message, exit: 1 };
-    const mend = 'Look at the disk that holds the data folder, then try again; "cmail status" shows alarms.';
+    const mend = `Look at ${placeOf(error)}, then try again; "cmail status" shows alarms.`;
     return { message: `the store cannot be used now: ${error.message}`, mend, exit: 1 };
   }
   return { message: `internal fault: ${describeError(error)}`, exit: 1 };

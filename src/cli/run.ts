@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { Command, CommanderError } from 'commander';
 import { OperationError } from '../admin/context.ts';
 import { describeError } from '../mail/failure.ts';
+import { programVersion } from '../server/version.ts';
 import { addAccountCommands } from './commands/account.ts';
 import { addAliasCommands } from './commands/alias.ts';
 import { addDomainCommands } from './commands/domain.ts';
@@ -9,6 +9,7 @@ import { addMailCommands } from './commands/mail.ts';
 import { addQueueCommands } from './commands/queue.ts';
 import { addExplainCommand, addServerCommands } from './commands/server.ts';
 import { addSettingsCommands } from './commands/settings.ts';
+import { addStoreCommands } from './commands/store.ts';
 import { type Connect, connect } from './connect.ts';
 import { type CliIo, UsageError } from './io.ts';
 import type { CliSession } from './session.ts';
@@ -24,7 +25,7 @@ export async function runCli(
 ): Promise<number> {
   const session: CliSession = { io, connect: connectWith, exitCode: 0 };
   try {
-    await createProgram(session, await version()).parseAsync(argv, { from: 'user' });
+    await createProgram(session, await programVersion()).parseAsync(argv, { from: 'user' });
     return session.exitCode;
   } catch (error) {
     return complain(io, error);
@@ -53,6 +54,7 @@ function createProgram(session: CliSession, versionText: string): Command {
   addExplainCommand(program, session);
   addQueueCommands(program, session);
   addMailCommands(program, session);
+  addStoreCommands(program, session);
   return program;
 }
 
@@ -65,10 +67,4 @@ function complain(io: CliIo, error: unknown): number {
   if (mend !== undefined) io.stderr.write(`${mend}\n`);
   if (error instanceof UsageError) return 2;
   return error instanceof OperationError ? error.exit : 1;
-}
-
-async function version(): Promise<string> {
-  const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
-  const { version: found }: { version?: unknown } = JSON.parse(text);
-  return typeof found === 'string' ? found : 'unknown';
 }

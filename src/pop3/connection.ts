@@ -64,13 +64,12 @@ export class Pop3Connection {
       socket.once('close', () => {
         this.#abort.abort();
         clearTimeout(this.#idle);
-        void this.#work.then(() => {
-          this.#release();
-          resolve();
-        });
+        void this.#work.then(() => this.#release()).then(resolve);
       });
     });
     socket.on('data', (bytes: Buffer) => this.#onData(bytes));
+    // A client that has said all it wants to say still gets the answers.
+    socket.on('end', () => void this.#work.then(() => socket.end()));
     this.#start();
   }
 
@@ -138,7 +137,7 @@ export class Pop3Connection {
       case 'close':
         this.#reason = action.reason;
         // Free before the client reads the last reply, since it may come back at once.
-        this.#release();
+        await this.#release();
         await this.#flush();
         this.#hangUp();
         return;
@@ -164,14 +163,14 @@ export class Pop3Connection {
     try {
       const account = await authenticate(user, password);
       if ('failure' in account) return account;
-      if (!locks.acquire(account.accountId)) {
+      if (!(await locks.acquire(account.accountId))) {
         return { failure: 'in-use', text: 'another session has this mailbox open' };
       }
       locked = account.accountId;
       return await openMaildrop(mailboxes, account.accountId);
     } catch (error) {
       log('error', 'a POP3 maildrop could not be opened', { user, error: describeError(error) });
-      if (locked !== null) locks.release(locked);
+      if (locked !== null) await locks.release(locked);
       return { failure: 'sys', text: 'the mailbox cannot be opened at the moment, please try again later' };
     }
   }
@@ -263,12 +262,12 @@ export class Pop3Connection {
     this.#socket.once('close', () => clearTimeout(linger));
   }
 
-  /** Frees the maildrop, once. */
-  #release(): void {
+  /** Frees the maildrop, once. Never rejects. */
+  async #release(): Promise<void> {
     const maildrop = this.#maildrop;
     if (maildrop === null) return;
     this.#maildrop = null;
-    this.#options.locks.release(maildrop.accountId);
+    await this.#options.locks.release(maildrop.accountId);
     this.#options.log('info', 'POP3 session ended', {
       address: this.#options.address,
       reason: this.#reason,

@@ -1,13 +1,13 @@
 import net from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describeError } from '../mail/failure.ts';
-import { MaildropLocks } from '../mailbox/lock.ts';
+import { type MailboxLockStore, MaildropLocks } from '../mailbox/lock.ts';
 import type { MailboxStore } from '../storage/contract.ts';
 import { type Log, Pop3Connection } from './connection.ts';
 import type { LoginFailure } from './session.ts';
 
 export interface Pop3Dependencies {
-  readonly mailboxes: MailboxStore;
+  readonly mailboxes: MailboxStore & MailboxLockStore;
   /** Checks a password. Rejections count as our own trouble and are answered `-ERR [SYS/TEMP]`. */
   readonly authenticate: (user: string, password: string) => Promise<{ accountId: number } | LoginFailure>;
   /** Our name in the greeting. */
@@ -46,7 +46,7 @@ export class Pop3Server {
   readonly #deps: Pop3Dependencies;
   readonly #maxSessions: number;
   readonly #maxSessionsPerAddress: number;
-  readonly #locks = new MaildropLocks();
+  readonly #locks: MaildropLocks;
   readonly #servers: net.Server[] = [];
   readonly #connections = new Map<Pop3Connection, Promise<void>>();
   readonly #perAddress = new Map<string, number>();
@@ -54,13 +54,14 @@ export class Pop3Server {
 
   constructor(deps: Pop3Dependencies) {
     this.#deps = deps;
+    this.#locks = new MaildropLocks(deps.mailboxes);
     this.#maxSessions = deps.maxSessions ?? 200;
     this.#maxSessionsPerAddress = deps.maxSessionsPerAddress ?? 20;
   }
 
   /** Opens a listener; several may be opened. Rejects with the system's error, such as EADDRINUSE. */
   listen(host: string, port: number): Promise<{ address: string; port: number }> {
-    const server = net.createServer({ noDelay: true }, (socket) => this.#accept(socket));
+    const server = net.createServer({ noDelay: true, allowHalfOpen: true }, (socket) => this.#accept(socket));
     server.maxConnections = this.#maxSessions + REFUSALS_AT_ONCE;
     return new Promise((resolve, reject) => {
       server.once('error', reject);
@@ -100,6 +101,7 @@ export class Pop3Server {
     );
     await Promise.race([ended, lastWait]);
     stuck.abort();
+    this.#locks.close();
     clearTimeout(timer);
     await Promise.all(closed);
   }

@@ -19,6 +19,8 @@ export interface ReceivingDependencies {
   readonly hostname: string;
   readonly settings: CurrentSettings;
   readonly storage: Storage;
+  /** For how long the store has answered nobody, ms; 0 when it does. */
+  readonly storeAwayMs: () => number;
   readonly trace: Trace;
   readonly decision: DecisionDependencies;
   readonly log: (level: 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>) => void;

@@ -89,6 +89,9 @@ function end(
   };
 }
 
+/** Rule of a decision that could not be made. */
+export const DIRECTORY_UNAVAILABLE = 'directory-unavailable';
+
 /** Decides one recipient. Never rejects: a directory that cannot be read is 451 4.3.0, never 550. */
 export async function decide(deps: DecisionDependencies, request: DecisionRequest): Promise<Decision> {
   const work: Work = { ...request, deps, steps: [] };
@@ -97,7 +100,7 @@ export async function decide(deps: DecisionDependencies, request: DecisionReques
   } catch (error) {
     step(work, `the directory of users could not be read: ${describeError(error)}`);
     const answer = reply(451, '4.3.0', 'The directory of users cannot be read now; please try again later');
-    return end(work, 'deferred', 'directory-unavailable', answer);
+    return end(work, 'deferred', DIRECTORY_UNAVAILABLE, answer);
   }
 }
 

@@ -11,6 +11,12 @@ export interface SessionLimits {
 
 export const DEFAULT_SESSION_LIMITS: SessionLimits = { total: 2_000, perAddress: 200 };
 
+/**
+ * A store that has answered nobody for so long is away, and new sessions are refused: clients then go to another
+ * node or come back later, instead of being put off recipient by recipient.
+ */
+const AWAY_MS = 10_000;
+
 /** Deadlines are checked this often. */
 const TICK_MS = 250;
 
@@ -83,15 +89,22 @@ export class SmtpServer {
     const fromHere = this.#perAddress.get(address) ?? 0;
     if (this.#connections.size >= this.#limits.total || fromHere >= this.#limits.perAddress) {
       this.#deps.log('warn', 'too many sessions', { client: address, sessions: this.#connections.size });
-      socket.on('error', () => socket.destroy());
-      socket.end(`421 4.7.0 ${this.#deps.hostname} too many sessions; please try again later\r\n`, () =>
-        socket.destroy(),
-      );
+      this.#refuse(socket, '4.7.0', 'too many sessions; please try again later');
+      return;
+    }
+    if (this.#deps.storeAwayMs() > AWAY_MS) {
+      this.#deps.log('warn', 'a session was refused while the store is away', { client: address });
+      this.#refuse(socket, '4.3.0', 'cannot take mail now; please try again later');
       return;
     }
     this.#perAddress.set(address, fromHere + 1);
     const connection = new Connection(socket, this.#deps, () => this.#gone(connection, address));
     this.#connections.add(connection);
+  }
+
+  #refuse(socket: Socket, enhanced: string, words: string): void {
+    socket.on('error', () => socket.destroy());
+    socket.end(`421 ${enhanced} ${this.#deps.hostname} ${words}\r\n`, () => socket.destroy());
   }
 
   #gone(connection: Connection, address: string): void {

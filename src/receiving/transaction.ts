@@ -29,7 +29,12 @@ interface Accepted {
   readonly assumedExternal: boolean;
 }
 
-const STORE_TROUBLE = reply(452, '4.3.1', 'The message cannot be stored now; please try again later');
+const DISK_TROUBLE = reply(452, '4.3.1', 'The message cannot be stored now; please try again later');
+const DATABASE_TROUBLE = reply(451, '4.3.0', 'The message cannot be stored now; please try again later');
+
+function storeTrouble({ place }: StorageError): Reply {
+  return place === 'disk' ? DISK_TROUBLE : DATABASE_TROUBLE;
+}
 
 export class Transaction {
   readonly sender: Address | null;
@@ -134,7 +139,7 @@ export class Transaction {
       id = this.#storage.nextMessageId();
     } catch (error) {
       body.abort();
-      if (error instanceof StorageError) return STORE_TROUBLE;
+      if (error instanceof StorageError) return storeTrouble(error);
       throw error;
     }
     try {
@@ -153,7 +158,7 @@ export class Transaction {
       if (error instanceof StorageError && error.kind === 'conflict') {
         return reply(451, '4.3.0', 'A mailbox changed while the message came; please try again');
       }
-      if (error instanceof StorageError) return STORE_TROUBLE;
+      if (error instanceof StorageError) return storeTrouble(error);
       throw error;
     }
     return reply(250, '2.0.0', `Ok: queued as ${formatMessageId(id)}`);

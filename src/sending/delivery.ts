@@ -56,7 +56,7 @@ export interface DeliveryWork {
   readonly assumedExternal: boolean;
   /** When the work was taken from the queue, ms of `performance.now()`. */
   readonly takenAt: number;
-  /** False when the claim has lapsed and somebody else may be at it. */
+  /** False when the claim has lapsed, or is about to, and somebody else may be at it. */
   readonly stillOurs: () => boolean;
 }
 
@@ -88,6 +88,8 @@ export class Delivery {
   readonly #putOff = new Map<number, Trouble>();
   #trials: Trial[] = [];
   #body: BodyReader | null = null;
+  /** A transaction was broken off because the claim was about to lapse. */
+  #withdrawn = false;
 
   constructor(context: DeliveryContext, work: DeliveryWork) {
     this.#context = context;
@@ -115,7 +117,7 @@ export class Delivery {
       return;
     }
     const tally = await this.#tryServers(route);
-    const cut = this.#context.signal.aborted || !this.#work.stillOurs();
+    const cut = this.#isCut();
     const { fallback, otherwise } = judgeRoute(route.via, tally);
     const failure =
       cut || this.#pending().length === 0 ? null : `${otherwise.trouble.kind}: ${otherwise.trouble.text}`;
@@ -133,6 +135,11 @@ export class Delivery {
     this.#decideRest(otherwise);
   }
 
+  /** There is no time, or no right, to go on. */
+  #isCut(): boolean {
+    return this.#context.signal.aborted || this.#withdrawn || !this.#work.stillOurs();
+  }
+
   /** Every server of a route in turn, until nobody is left to deliver to. */
   async #tryServers(route: Route): Promise<RouteTally> {
     const tally = emptyTally();
@@ -145,7 +152,7 @@ export class Delivery {
     let selfPreference = Number.POSITIVE_INFINITY;
     for (const endpoint of order) {
       const connection = endpoint === pooled?.endpoint ? pooled.connection : null;
-      if (this.#pending().length === 0 || this.#context.signal.aborted || !this.#work.stillOurs()) {
+      if (this.#pending().length === 0 || this.#isCut()) {
         if (connection !== null) this.#context.pool.give(endpoint, connection);
         break;
       }
@@ -167,7 +174,8 @@ export class Delivery {
     if (pooled !== null) {
       const problem = await this.#talk(endpoint, pooled, tally);
       // A server may close a connection that waited; that says nothing of this message.
-      if (problem === null || problem.phase !== 'mail') return this.#account(endpoint, problem, tally);
+      if (problem === null || problem.phase !== 'mail' || this.#withdrawn)
+        return this.#account(endpoint, problem, tally);
     }
     const known = this.#context.dead.reason(endpoint, this.#work.takenAt);
     if (known !== null) {
@@ -193,7 +201,7 @@ export class Delivery {
     problem: SessionProblem | null,
     tally: RouteTally,
   ): 'unreachable' | 'self' | 'talked' | 'stop' {
-    if (this.#context.signal.aborted) return 'stop';
+    if (this.#context.signal.aborted || this.#withdrawn) return 'stop';
     if (problem === null) return tally.held === null ? 'talked' : 'stop';
     const judged = judgeProblem(problem, endpoint.host);
     if (judged.type === 'self') {
@@ -258,7 +266,12 @@ export class Delivery {
   ): Promise<SessionProblem | null> {
     const startedAt = performance.now();
     const transaction = this.#transaction(batch, body);
-    const { results, problem, unreadable } = await connection.transact(transaction, () => this.#bytes(body));
+    const { results, problem, unreadable, withdrawn } = await connection.transact(
+      transaction,
+      () => this.#bytes(body),
+      this.#work.stillOurs,
+    );
+    this.#withdrawn ||= withdrawn;
     const delivered = problem === null && results.some((result) => result?.accepted === true);
     for (const [position, recipient] of batch.entries()) {
       const result = results[position] ?? null;

@@ -11,6 +11,8 @@ import type { RecipientResult, SessionProblem } from '../smtp/sender-session.ts'
 
 /** The second lookup of NXDOMAIN and no-address comes within this time. */
 export const CONFIRM_WITHIN_MS = 5 * 60_000;
+/** First wait after trouble of our own; doubled with each attempt, up to what the schedule says. */
+const OWN_AGAIN_MS = 10_000;
 
 /** Why a recipient was not delivered in this attempt. */
 export interface Trouble {
@@ -175,6 +177,9 @@ export function whenNext(verdict: Verdict, timing: Timing): 'failed' | number {
   // A lifetime of 0 is over at once: the first failure is final.
   if (verdict.type !== 'own' && receivedAt + settings.queueLifetimeMs <= now) return 'failed';
   const at = nextOnSchedule(timing);
+  // Most trouble of ours is over soon; what stays is asked for less and less often.
+  if (verdict.type === 'own')
+    return Math.min(at, now + OWN_AGAIN_MS * 2 ** Math.min(Math.max(timing.attempts, 1) - 1, 20));
   return verdict.type === 'confirm' ? Math.min(at, now + CONFIRM_WITHIN_MS) : at;
 }
 

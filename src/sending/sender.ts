@@ -10,7 +10,7 @@ import { ConnectionPool } from './connection-pool.ts';
 import { DeadAddresses } from './dead-addresses.ts';
 import type { DeliveryContext } from './delivery.ts';
 import { type Lane, Lanes } from './lanes.ts';
-import { Leases } from './leases.ts';
+import { Leases, leaseClock } from './leases.ts';
 import type { SenderDependencies } from './ports.ts';
 import { settleClaim } from './settle.ts';
 import { SmtpHostWatch } from './smtp-host-watch.ts';
@@ -37,6 +37,11 @@ const CLAIMS_WHEN_FAILING = 50;
 const TURN = 20;
 /** A destination in which nothing could be claimed after all is left alone for a moment. */
 const REST_MS = 100;
+/**
+ * After the store was away for so long that leases ran out, every node leaves the others this time to record what
+ * they delivered meanwhile, before it takes anything.
+ */
+const AFTER_AWAY_MS = 8_000;
 /** Wait for sessions that were told to end. */
 const LAST_GRACE_MS = 2_000;
 /** With MX resolution off all mail has the same next hop, whatever its destination. */
@@ -82,6 +87,10 @@ export class Sender {
   readonly #resting = new Map<string, number>();
   /** When leases that ran out are looked for next, ms. */
   #releaseAt = 0;
+  /** Since when the queue cannot be read, ms; null while it can. */
+  #awaySince: number | null = null;
+  /** Until when only what this node has something to record of is claimed, ms. */
+  #heedOthersUntil = 0;
   #timer: NodeJS.Timeout | undefined;
   #state: 'new' | 'running' | 'stopping' = 'new';
   #looking: Promise<void> | null = null;
@@ -183,9 +192,17 @@ export class Sender {
       // What is due already has its sessions, or waits for one to end, which wakes us.
       if (dueAt !== null && dueAt > now) waitMs = Math.min(waitMs, dueAt - now);
     } catch (error) {
+      this.#awaySince ??= Date.now();
       this.#deps.log('error', 'the queue cannot be read', { error: describeError(error) });
     }
     if (this.#state === 'running') this.#timer = setTimeout(() => this.wake(), waitMs);
+  }
+
+  #storeAnswers(): void {
+    if (this.#awaySince === null) return;
+    const now = Date.now();
+    if (now - this.#awaySince >= this.#options.leaseMs / 2) this.#heedOthersUntil = now + AFTER_AWAY_MS;
+    this.#awaySince = null;
   }
 
   /** What a session that died has left claimed becomes due again. */
@@ -203,11 +220,13 @@ export class Sender {
     while (this.#state === 'running' && this.#hasFreeSession()) {
       const request = { now: Date.now(), after: this.#cursor, limit: PAGE };
       const page = await this.#deps.store.dueDestinations(request);
+      this.#storeAnswers();
+      const only = Date.now() < this.#heedOthersUntil ? this.#unrecorded.destinations() : null;
       for (const { destination } of page) {
         if (!this.#hasFreeSession()) return;
         if (wrapped && destination > startedBehind) return;
         this.#cursor = destination;
-        this.#consider(destination);
+        if (only === null || only.has(destination)) this.#consider(destination);
       }
       if (page.length === PAGE) continue;
       this.#cursor = '';
@@ -280,12 +299,12 @@ export class Sender {
     const { leaseMs } = this.#options;
     const limit = lane.failingSince === null ? CLAIMS_PER_SESSION * lane.limit : CLAIMS_WHEN_FAILING;
     const { retryScheduleMs } = settings();
-    const takenAt = Date.now();
+    const askedAt = leaseClock();
     const begunAt = performance.now();
     const { destination } = work;
     try {
       const claims = await store.claimDue({ destination, limit, leaseMs, retryScheduleMs });
-      for (const claim of claims) this.#leases.add(claim, takenAt);
+      for (const claim of claims) this.#leases.add(claim, askedAt);
       const jobs = claims.map((claim) => ({ claim, takenAt: begunAt }));
       if (this.#state !== 'running') {
         await Promise.all(jobs.map((job) => this.#giveBack(job)));

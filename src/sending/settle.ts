@@ -5,7 +5,7 @@ import { type QueueStore, type SettleInput, StorageError } from '../storage/cont
 import type { SenderDependencies } from './ports.ts';
 
 const FIRST_WAIT_MS = 250;
-const LONGEST_WAIT_MS = 5_000;
+const LONGEST_WAIT_MS = 2_000;
 /** Wait before the next attempt when the store refuses what an outcome asks for. */
 const REFUSED_WAIT_MS = 5 * 60_000;
 const CRASH_WORDS = { lastReply: 'The outcome could not be recorded; see the log', lastKind: 'crash' };
@@ -25,12 +25,13 @@ export async function settleClaim(
   let wanted = input;
   for (;;) {
     try {
-      await store.settle(wanted);
+      await orAbort(store.settle(wanted), signal);
       return true;
     } catch (error) {
       const kind = error instanceof StorageError ? error.kind : 'internal';
       const fields = { token: input.token, error: describeError(error) };
       if (kind === 'stale-claim') {
+        // After a try whose answer was lost it may be recorded as well.
         log('warn', 'the claim had lapsed; what became of it is not recorded', fields);
         return false;
       }
@@ -68,6 +69,19 @@ function withoutRefusable(input: SettleInput, type: 'crashed' | 'deferred'): Set
     ({ kind }) => kind !== 'failed' && kind !== 'notice' && kind !== 'decided',
   );
   return { token: input.token, outcomes, events, notices: [] };
+}
+
+/** Rejects as soon as there is no more time, whatever the store is doing. */
+async function orAbort(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(new StorageError('unavailable', 'the server stops'));
+  if (signal.aborted) onAbort();
+  signal.addEventListener('abort', onAbort);
+  try {
+    await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
 }
 
 async function waited(waitMs: number, signal: AbortSignal): Promise<boolean> {

@@ -27,7 +27,14 @@ export interface TransactResult {
   readonly problem: SessionProblem | null;
   /** Set when the message could not be read; the connection is closed without an end of data. */
   readonly unreadable: string | null;
+  /** Taken back by `mayGoOn`; the connection is closed without an end of data. */
+  readonly withdrawn: boolean;
 }
+
+/** Asked before each part of the message and just before its end, after which nothing can be taken back. */
+export type MayGoOn = () => boolean;
+
+const ALWAYS: MayGoOn = () => true;
 
 export interface PeerConnectionOptions {
   readonly socket: Socket;
@@ -99,26 +106,32 @@ export class PeerConnection {
   }
 
   /** Sends one message to up to 100 recipients. Never rejects. */
-  async transact(transaction: Transaction, message: MessageBytes): Promise<TransactResult> {
-    if (this.#ended !== null) return { results: [], problem: this.#ended, unreadable: null };
+  async transact(
+    transaction: Transaction,
+    message: MessageBytes,
+    mayGoOn: MayGoOn = ALWAYS,
+  ): Promise<TransactResult> {
+    const whole = { problem: null, unreadable: null, withdrawn: false };
+    if (this.#ended !== null) return { ...whole, results: [], problem: this.#ended };
     this.messages += 1;
     this.session.begin(transaction);
     this.#advance();
     let action = await this.#next();
     if (action.type === 'send-body') {
-      const unreadable = await this.#sendBody(message);
-      if (unreadable !== null) {
-        this.destroy('The message could not be read');
+      const sent = await this.#sendBody(message, mayGoOn);
+      if (sent !== 'sent') {
+        const withdrawn = sent === 'withdrawn';
+        this.destroy(withdrawn ? 'The message was taken back' : 'The message could not be read');
         const results = transaction.recipients.map(() => null);
-        return { results, problem: this.#ended, unreadable };
+        return { results, problem: this.#ended, unreadable: withdrawn ? null : sent.unreadable, withdrawn };
       }
       this.session.bodySent();
       this.#advance();
       action = await this.#next();
     }
-    if (action.type === 'done') return { results: action.results, problem: null, unreadable: null };
+    if (action.type === 'done') return { ...whole, results: action.results };
     const failed = action.type === 'failed' ? action : null;
-    return { results: failed?.results ?? [], problem: failed?.problem ?? this.#ended, unreadable: null };
+    return { ...whole, results: failed?.results ?? [], problem: failed?.problem ?? this.#ended };
   }
 
   /** Ends politely: QUIT, and closes when the server does or its time is over. */
@@ -221,20 +234,26 @@ export class PeerConnection {
     this.#advance();
   }
 
-  /** Null when all is written or the server interrupted; otherwise why the message could not be read. */
-  async #sendBody(message: MessageBytes): Promise<string | null> {
+  /** `sent` when all is written or the server interrupted; otherwise why it must not be ended. */
+  async #sendBody(
+    message: MessageBytes,
+    mayGoOn: MayGoOn,
+  ): Promise<'sent' | 'withdrawn' | { readonly unreadable: string }> {
     const writer = new DataWriter(this.#settings, this.#rateGraceMs, (bytes, waitMs) =>
       this.#write(bytes, waitMs),
     );
     try {
       for await (const chunk of message()) {
-        if (!(await writer.take(chunk))) return null;
+        if (!mayGoOn()) return 'withdrawn';
+        if (!(await writer.take(chunk))) return 'sent';
       }
     } catch (error) {
-      return describeError(error);
+      return { unreadable: describeError(error) };
     }
+    if (!(await writer.makeRoomForEnd())) return 'sent';
+    if (!mayGoOn()) return 'withdrawn';
     await writer.end();
-    return null;
+    return 'sent';
   }
 
   /** Resolves to true when the system has taken the bytes, false when there is no more use in going on. */
@@ -295,8 +314,12 @@ class DataWriter {
     return true;
   }
 
+  /** Writes what stands in the way of the end, so that `end` is one write. */
+  async makeRoomForEnd(): Promise<boolean> {
+    return this.#buffer.length - this.#filled >= END_OF_DATA_BYTES || this.#flush();
+  }
+
   async end(): Promise<boolean> {
-    if (this.#buffer.length - this.#filled < END_OF_DATA_BYTES && !(await this.#flush())) return false;
     this.#filled += this.#stuffer.end(this.#buffer, this.#filled);
     return this.#flush();
   }

@@ -9,6 +9,7 @@ import type { Claim, NewEvent, RecipientOutcome, SettleInput } from '../storage/
 const LIMIT = 100_000;
 
 interface Delivered {
+  readonly destination: string;
   readonly outcome: RecipientOutcome;
   readonly event: NewEvent | null;
 }
@@ -23,7 +24,7 @@ export class Unrecorded {
   }
 
   /** Remembers what was delivered before it is recorded. */
-  note({ message }: Claim, { outcomes, events }: SettleInput): void {
+  note({ message, destination }: Claim, { outcomes, events }: SettleInput): void {
     const addresses = new Map(message.recipients.map(({ index, address }) => [index, address]));
     const told = new Map(
       events.filter(({ kind }) => kind === 'delivered').map((event) => [event.recipient, event]),
@@ -31,12 +32,17 @@ export class Unrecorded {
     for (const outcome of outcomes) {
       if (outcome.result.type !== 'delivered') continue;
       const event = told.get(addresses.get(outcome.index) ?? null) ?? null;
-      this.#delivered.set(keyOf(message.id, outcome.index), { outcome, event });
+      this.#delivered.set(keyOf(message.id, outcome.index), { destination, outcome, event });
     }
     for (const key of this.#delivered.keys()) {
       if (this.#delivered.size <= this.#limit) break;
       this.#delivered.delete(key);
     }
+  }
+
+  /** Where something was delivered that is not recorded. */
+  destinations(): ReadonlySet<string> {
+    return new Set([...this.#delivered.values()].map(({ destination }) => destination));
   }
 
   /** It is recorded. */

@@ -3,14 +3,19 @@ import { stat, statfs } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { systemAuthor } from '../admin/author.ts';
 import type { AdminContext, CheckFinding, Machine } from '../admin/context.ts';
+import { placeOf } from '../admin/operation.ts';
 import { hashPassword } from '../directory/password.ts';
 import { systemServers } from '../dns/servers.ts';
 import { clientAt } from '../receiving/client.ts';
 import { machineAddresses } from '../routing/self.ts';
+import { type Storage, StorageError } from '../storage/contract.ts';
+import type { NodeInfo } from '../storage/nodes-contract.ts';
 import { checkHosts } from './check-hosts.ts';
+import { checkTls } from './check-tls.ts';
 import type { NodeConfig } from './config.ts';
 import type { Core } from './core.ts';
 import { explain } from './explain.ts';
+import type { CertificateState } from './tls-service.ts';
 
 /** What only a running server adds. */
 export interface Running {
@@ -19,6 +24,7 @@ export interface Running {
   sessions(): object;
   destinations(): object;
   alarms(): readonly string[];
+  certificates(): readonly CertificateState[];
   wakeSender(): void;
 }
 
@@ -47,6 +53,7 @@ export function createAdminContext(core: Core, running: Running | null): AdminCo
     checkPorts: () => (running === null ? tryPorts(config) : Promise.resolve(openPorts(running))),
     checkHosts: (probe) =>
       checkHosts({ hostname: config.hostname, settings: settings.current, routes: core.router }, probe),
+    checkTls: () => checkTls(config, running?.certificates() ?? null),
     dnsServers: () => dnsServers(config),
     machine: machineOf(config.data),
     wakeSender: () => running?.wakeSender(),
@@ -57,21 +64,59 @@ export function createAdminContext(core: Core, running: Running | null): AdminCo
 
 async function status(core: Core, running: Running | null): Promise<object> {
   const { storage, config } = core;
-  const queue = await storage.counts();
+  const stored = await storedState(storage);
+  const { queue } = stored;
   return {
     running: running !== null,
     hostname: config.hostname,
     data: config.data,
     pid: running === null ? null : process.pid,
-    startedAt: running === null ? null : new Date(running.startedAtMs).toISOString(),
+    startedAt: running === null ? null : isoTime(running.startedAtMs),
     listeners: running?.listeners ?? {},
+    tls: running?.certificates() ?? [],
     sessions: running?.sessions() ?? {},
-    queue: { ...queue, oldestAt: queue.oldestAt === null ? null : new Date(queue.oldestAt).toISOString() },
+    queue: queue === null ? null : { ...queue, oldestAt: isoTime(queue.oldestAt) },
     destinations: running?.destinations() ?? [],
+    nodes: stored.nodes,
     handedOnBytes: storage.handedOnBytes(),
     memoryBytes: process.memoryUsage.rss(),
-    alarms: [...storage.alarms(), ...setAside(queue.crashed), ...(running?.alarms() ?? [])],
+    alarms: [
+      ...storage.alarms(),
+      ...stored.alarms,
+      ...setAside(queue?.crashed ?? 0),
+      ...(running?.alarms() ?? []),
+    ],
   };
+}
+
+type Counts = Awaited<ReturnType<Storage['counts']>>;
+
+interface StoredState {
+  /** null when the store cannot be read. */
+  readonly queue: Counts | null;
+  /** The nodes on the store; null when it cannot be read. */
+  readonly nodes: readonly object[] | null;
+  readonly alarms: readonly string[];
+}
+
+/** What is in the store; that it cannot be read is no reason to say nothing at all. */
+async function storedState(storage: Storage): Promise<StoredState> {
+  try {
+    const [queue, nodes] = await Promise.all([storage.counts(), storage.nodes()]);
+    return { queue, nodes: nodes.map((node) => nodeJson(node, storage.nodeId)), alarms: [] };
+  } catch (error) {
+    if (!(error instanceof StorageError) || error.kind !== 'unavailable') throw error;
+    const alarm = `The store cannot be read: ${error.message}. Mail is put off and nothing is lost; look at ${placeOf(error)}, CMail then goes on by itself.`;
+    return { queue: null, nodes: null, alarms: [alarm] };
+  }
+}
+
+function nodeJson({ startedAt, seenAt, ...node }: NodeInfo, ownId: string): object {
+  return { ...node, self: node.id === ownId, startedAt: isoTime(startedAt), seenAt: isoTime(seenAt) };
+}
+
+function isoTime(ms: number | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString();
 }
 
 function setAside(recipients: number): string[] {

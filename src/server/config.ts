@@ -11,6 +11,9 @@ import { parse } from 'smol-toml';
 import { z } from 'zod';
 import { canonicalDomain } from '../mail/address.ts';
 import { describeError, failed, ok, type Result } from '../mail/failure.ts';
+import { type TlsFileConfig, tlsConfig, tlsSchema } from './config-tls.ts';
+import { parseStoreUrl, type StorePlace } from './store-url.ts';
+import type { TlsConfig } from './tls-service.ts';
 
 export interface Endpoint {
   /** Without brackets. */
@@ -27,6 +30,8 @@ export interface NodeConfig {
   readonly listen: Readonly<Record<ListenerName, readonly Endpoint[]>>;
   /** DNS servers as `address:port`; empty for the system's. */
   readonly dnsServers: readonly string[];
+  readonly store: StorePlace;
+  readonly tls: TlsConfig;
   /** The file read, null without one. */
   readonly file: string | null;
 }
@@ -77,7 +82,7 @@ const fileSchema = z
       .partial(),
     dns: z.strictObject({ servers: endpoints }).partial(),
     store: z.strictObject({ url: z.string() }).partial(),
-    tls: z.strictObject({ cert: z.string(), key: z.string() }).partial(),
+    tls: tlsSchema,
   })
   .partial();
 
@@ -113,8 +118,32 @@ function load(input: ConfigInput): NodeConfig {
     hostname: checkHostname(hostname),
     listen: listeners(env, fromFile),
     dnsServers: dnsServers(list(env.CMAIL_DNS_SERVERS) ?? fromFile.dns?.servers ?? []),
+    store: storePlace(pick(env.CMAIL_STORE_URL, fromFile.store?.url) ?? 'sqlite'),
+    tls: certificates(input, fromFile.tls, base),
     file,
   };
+}
+
+function certificates(
+  { env, cwd }: ConfigInput,
+  fromFile: TlsFileConfig | undefined,
+  base: string,
+): TlsConfig {
+  const found = tlsConfig({
+    env,
+    fromFile,
+    fromFileFolder: (path) => resolve(base, path),
+    fromCurrentFolder: (path) => resolve(cwd, path),
+  });
+  if (!('missing' in found)) return found;
+  return refuse(found.missing, '', 'its other half is given', 'Name both tls.cert and tls.key, or neither.');
+}
+
+function storePlace(url: string): StorePlace {
+  const place = parseStoreUrl(url);
+  if (place.ok) return place.value;
+  const { shown, reason, wouldDo } = place.failure;
+  return refuse('store.url', shown, reason, wouldDo);
 }
 
 function defaultFile(): string | null {
@@ -167,7 +196,7 @@ function issueText(issue: z.core.$ZodIssue): string {
   const where = issue.path.join('.');
   if (issue.code === 'unrecognized_keys') {
     const keys = issue.keys.map((key) => (where === '' ? key : `${where}.${key}`)).join(', ');
-    return `unknown key ${keys}; known are data, hostname, listen.*, dns.servers, store.url, tls.cert, tls.key`;
+    return `unknown key ${keys}; known are data, hostname, listen.*, dns.servers, store.url, tls.cert, tls.key, [[tls.extra]]`;
   }
   return `${where}: ${issue.message}`;
 }
@@ -181,22 +210,9 @@ function checkHostname(name: string): string {
 }
 
 function refuseWhatIsNotThereYet(env: ConfigInput['env'], fromFile: FileConfig): void {
-  const url = pick(env.CMAIL_STORE_URL, fromFile.store?.url);
-  if (url !== undefined && url !== 'sqlite') {
-    refuse(
-      'store.url',
-      url.replace(/:[^:@/]*@/, ':***@'),
-      'this version keeps its store in SQLite only',
-      '"sqlite" would do.',
-    );
-  }
   const admin = env.CMAIL_LISTEN_ADMIN ?? fromFile.listen?.admin;
   if (admin !== undefined && admin !== '') {
     refuse('listen.admin', admin, 'this version has no page yet', 'Leave it out or set it to "".');
-  }
-  const tls = pick(env.CMAIL_TLS_CERT, fromFile.tls?.cert) ?? pick(env.CMAIL_TLS_KEY, fromFile.tls?.key);
-  if (tls !== undefined && tls !== '') {
-    refuse('tls', tls, 'this version offers no TLS to its clients yet', 'Leave tls.cert and tls.key out.');
   }
 }
 

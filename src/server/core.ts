@@ -5,23 +5,22 @@
 import { Directory } from '../directory/directory.ts';
 import type { Resolver } from '../dns/contract.ts';
 import { createResolver } from '../dns/resolver.ts';
-import { parseAddress } from '../mail/address.ts';
 import type { MakeNotices } from '../notices/contract.ts';
-import { createNoticeMaker } from '../notices/factory.ts';
-import { type DecisionDependencies, decide } from '../receiving/decision.ts';
+import type { DecisionDependencies } from '../receiving/decision.ts';
 import { NoticeRate } from '../receiving/notice-rate.ts';
 import { Trace } from '../receiving/trace.ts';
 import { Router } from '../routing/router.ts';
 import { machineAddresses, ourselves, type SelfDescription } from '../routing/self.ts';
 import { ForwardProbe } from '../sending/probe.ts';
-import { openSecretKey } from '../settings/secrets.ts';
 import { SettingsService } from '../settings/service.ts';
 import type { Settings } from '../settings/values.ts';
-import type { NewRecipient, Storage } from '../storage/contract.ts';
-import { openSqliteStorage } from '../storage/sqlite/index.ts';
+import type { Storage } from '../storage/contract.ts';
+import { guardStore } from '../storage/guard.ts';
 import type { NodeConfig } from './config.ts';
 import type { DataFolder } from './data-folder.ts';
 import type { Log } from './log.ts';
+import { noticeMaker } from './notice-maker.ts';
+import { openStore } from './open-store.ts';
 
 const TOKEN_KEY_BYTES = 32;
 
@@ -29,6 +28,8 @@ export interface Core {
   readonly config: NodeConfig;
   readonly folder: DataFolder;
   readonly storage: Storage;
+  /** For how long the store has answered nobody, ms; 0 when it does. */
+  readonly storeAwayMs: () => number;
   readonly settings: SettingsService;
   readonly resolver: Resolver;
   readonly router: Router;
@@ -43,8 +44,9 @@ export interface Core {
 export async function openCore(config: NodeConfig, folder: DataFolder, log: Log): Promise<Core> {
   const self = { listeners: config.listen.smtp.map(({ host, port }) => ({ address: host, port })) };
   const describe = (): SelfDescription => ({ hostname: config.hostname, listeners: self.listeners });
-  const secretKey = await openSecretKey(folder.path);
-  const storage = await openSqliteStorage({ path: folder.databaseFile, takeOver: true });
+  const { storage: opened, secretKey } = await openStore(config, folder);
+  const place = config.store.kind === 'sqlite' ? 'disk' : 'database';
+  const { storage, awayMs } = guardStore(opened, { place });
   const isOwnHost = (
     name: string,
     port: number,
@@ -61,61 +63,20 @@ export async function openCore(config: NodeConfig, folder: DataFolder, log: Log)
     isOwnLiteral: (domain) => isOwnLiteral(domain, settings.current()),
   };
   const trace = new Trace(await storage.serverSecret('received-token', TOKEN_KEY_BYTES));
-  const makeNotices = noticeMaker(config, storage, settings, decision, log);
+  const { hostname } = config;
+  const makeNotices = noticeMaker({ hostname, storage, settings: settings.current, decision, log });
   const close = async (): Promise<void> => {
     resolver.close();
     await storage.close();
   };
-  return { config, folder, storage, settings, resolver, router, decision, trace, makeNotices, self, close };
+  return {
+    ...{ config, folder, storage, storeAwayMs: awayMs, settings, resolver, router, decision, trace },
+    ...{ makeNotices, self, close },
+  };
 }
 
 /** `[192.0.2.1]` or `[IPv6:…]` with an address of this machine or of `smtp.ownAddresses`. */
 function isOwnLiteral(domain: string, settings: Settings): boolean {
   const address = domain.replace(/^\[(?:IPv6:)?(.*)\]$/i, '$1').toLowerCase();
   return [...machineAddresses(), ...settings.ownAddresses].some((own) => own.toLowerCase() === address);
-}
-
-/** Notices are decided like any other mail, with CMail itself as the client. */
-function noticeMaker(
-  config: NodeConfig,
-  storage: Storage,
-  settings: SettingsService,
-  decision: DecisionDependencies,
-  log: Log,
-): MakeNotices {
-  const recipientsOf = async (address: string): Promise<readonly NewRecipient[] | null> => {
-    const recipient = parseAddress(address);
-    if (!recipient.ok) return null;
-    const decided = await decide(decision, {
-      recipient: recipient.value,
-      client: { kind: 'internal', address: null, user: null },
-      sender: null,
-      declaredSizeBytes: 0,
-      settings: settings.current(),
-      purpose: 'queue',
-    });
-    return decided.reply.code < 400 && decided.recipients.length > 0 ? decided.recipients : null;
-  };
-  return createNoticeMaker({
-    store: storage,
-    hostname: config.hostname,
-    decide: recipientsOf,
-    postmaster: async () => (await recipientsOfPostmaster(decision, settings)) ?? [],
-    log,
-  });
-}
-
-async function recipientsOfPostmaster(
-  decision: DecisionDependencies,
-  settings: SettingsService,
-): Promise<readonly NewRecipient[] | null> {
-  const decided = await decide(decision, {
-    recipient: { text: 'postmaster', localPart: 'postmaster', domain: '', utf8: false },
-    client: { kind: 'internal', address: null, user: null },
-    sender: null,
-    declaredSizeBytes: 0,
-    settings: settings.current(),
-    purpose: 'queue',
-  });
-  return decided.recipients;
 }

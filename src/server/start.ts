@@ -6,19 +6,28 @@ import { describeError } from '../mail/failure.ts';
 import { Pop3Server } from '../pop3/server.ts';
 import { createRedecide } from '../receiving/redecide.ts';
 import { SmtpServer } from '../receiving/smtp-server.ts';
-import { Sender } from '../sending/sender.ts';
+import { Sender, type SenderOptions } from '../sending/sender.ts';
 import type { Storage } from '../storage/contract.ts';
+import { NODE_LEASE_MS } from '../storage/nodes-contract.ts';
 import { createAdminContext, portMend, type Running } from './admin-context.ts';
 import type { Endpoint, NodeConfig } from './config.ts';
 import { type Core, openCore } from './core.ts';
 import { type DataFolder, openDataFolder, removePidFile, writePidFile } from './data-folder.ts';
+import { followChanges } from './follow-changes.ts';
 import { createLog, type Log } from './log.ts';
+import { TlsService } from './tls-service.ts';
+import { programVersion } from './version.ts';
 
 /** A second server on the folder is told at once; a command that is just finishing is waited for. */
 const LOCK_WAIT_MS = 2_000;
 /** How long open transactions may take at the end. */
 const STOP_GRACE_MS = 10_000;
 const SWEEP_EVERY_MS = 60_000;
+/**
+ * Where other nodes share the store: a node that is not heard of for the length of its lease loses what it had claimed,
+ * so no claim is held for longer.
+ */
+const SHARED_STORE: Partial<SenderOptions> = { leaseMs: NODE_LEASE_MS, renewMs: NODE_LEASE_MS / 4 };
 
 /** Compared with when the account does not exist, so that the answer takes as long as for one that does. */
 const NO_ACCOUNT_HASH =
@@ -29,6 +38,7 @@ interface Parts {
   readonly smtp: SmtpServer;
   readonly pop3: Pop3Server;
   readonly sender: Sender;
+  readonly tls: TlsService;
   control: ControlServer | null;
 }
 
@@ -39,14 +49,16 @@ export async function runServer(config: NodeConfig): Promise<number> {
   const log = createLog();
   let parts: Parts | null = null;
   try {
+    const tls = await openTls(config, log);
+    if (!tls.ok) return refuse(tls.failure);
     const core = await openCore(config, folder.value, log);
-    parts = assemble(core, log);
+    parts = assemble(core, tls.value, log);
     const listeners = await openListeners(parts, config);
     if (typeof listeners === 'string') {
       await closeAll(parts, 0);
       return refuse(listeners);
     }
-    const stopped = stopSignal();
+    const stopped = stopSignal(tls.value);
     await goLive(parts, folder.value, listeners, log);
     log('info', 'stopping', { signal: await stopped });
     await closeAll(parts, STOP_GRACE_MS);
@@ -65,10 +77,14 @@ function refuse(message: string): number {
   return 1;
 }
 
-function assemble(core: Core, log: Log): Parts {
+function openTls({ tls: config, data: dataFolder, hostname }: NodeConfig, log: Log) {
+  return TlsService.open({ config, dataFolder, hostname, log });
+}
+
+function assemble(core: Core, tls: TlsService, log: Log): Parts {
   const { storage, settings, config, decision, trace } = core;
   const current = settings.current;
-  const sender = new Sender({
+  const outgoing = {
     store: storage,
     settings: current,
     routes: core.router,
@@ -76,11 +92,13 @@ function assemble(core: Core, log: Log): Parts {
     makeNotices: core.makeNotices,
     hostname: config.hostname,
     log,
-  });
+  };
+  const sender = new Sender(outgoing, config.store.kind === 'sqlite' ? {} : SHARED_STORE);
   const smtp = new SmtpServer({
     hostname: config.hostname,
     settings: current,
     storage,
+    storeAwayMs: core.storeAwayMs,
     trace,
     decision,
     log,
@@ -91,7 +109,7 @@ function assemble(core: Core, log: Log): Parts {
     log,
     authenticate: (user, password) => authenticate(storage, user, password),
   });
-  return { core, smtp, pop3, sender, control: null };
+  return { core, smtp, pop3, sender, tls, control: null };
 }
 
 async function authenticate(
@@ -151,15 +169,19 @@ async function goLive(
   listeners: Record<string, string[]>,
   log: Log,
 ): Promise<void> {
-  const { core, smtp, sender } = parts;
+  const { core, smtp, sender, tls } = parts;
   const running: Running = {
     listeners,
     startedAtMs: Date.now(),
     sessions: () => ({ smtp: smtp.sessionList() }),
     destinations: () => sender.destinations(),
-    alarms: () => sender.alarms(),
+    alarms: () => [...sender.alarms(), ...tls.alarms()],
+    certificates: () => tls.state(),
     wakeSender: () => sender.wake(),
   };
+  const { hostname: name } = core.config;
+  await core.storage.announce({ name, version: await programVersion(), listeners });
+  followChanges(core.storage, core.settings, log, () => sender.wake());
   parts.control = await ControlServer.open(core.config.data, createAdminContext(core, running));
   await writePidFile(folder);
   core.storage.onQueued(() => sender.wake());
@@ -170,27 +192,33 @@ async function goLive(
 
 /** Old history goes in slices, beside the mail. */
 function sweepFromTimeToTime(core: Core, log: Log): void {
-  const timer = setInterval(() => {
-    core.storage.sweep(core.settings.current().historyKeepMs).catch((error: unknown) => {
-      log('warn', 'old history could not be swept; the next round tries again', {
-        why: describeError(error),
-      });
-    });
-  }, SWEEP_EVERY_MS);
+  let sweeping = false;
+  const sweep = async (): Promise<void> => {
+    if (sweeping) return;
+    sweeping = true;
+    try {
+      await core.storage.sweep(core.settings.current().historyKeepMs);
+    } catch (error) {
+      const why = describeError(error);
+      log('warn', 'old history could not be swept; the next round tries again', { why });
+    }
+    sweeping = false;
+  };
+  const timer = setInterval(() => void sweep(), SWEEP_EVERY_MS);
   timer.unref();
 }
 
-function stopSignal(): Promise<string> {
+function stopSignal(tls: TlsService): Promise<string> {
   return new Promise((resolve) => {
     process.once('SIGTERM', () => resolve('SIGTERM'));
     process.once('SIGINT', () => resolve('SIGINT'));
-    // Certificates are reloaded here once listeners have any; the signal must not end the server.
-    process.on('SIGHUP', () => undefined);
+    process.on('SIGHUP', () => void tls.reload());
   });
 }
 
 async function closeAll(parts: Parts, graceMs: number): Promise<void> {
   await parts.control?.close();
+  parts.tls.close();
   await Promise.all([parts.smtp.close(graceMs), parts.pop3.close(graceMs), parts.sender.stop(graceMs)]);
   await parts.core.close();
 }

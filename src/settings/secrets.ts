@@ -1,5 +1,5 @@
 /** Secrets at rest: AES-256-GCM under a key file of the node. */
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto';
 import { link, mkdir, open, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -31,6 +31,11 @@ export function decryptSecret(secretKey: Uint8Array, settingKey: string, stored:
     // Authentication failed: said by the caller, who knows what was lost.
     return undefined;
   }
+}
+
+/** Tells keys apart without telling anything about them. */
+export function keyFingerprint(secretKey: Uint8Array): Uint8Array {
+  return Uint8Array.from(createHmac('sha256', secretKey).update('cmail secret.key').digest());
 }
 
 /**

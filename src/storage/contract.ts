@@ -4,6 +4,7 @@
  * otherwise. No call blocks the event loop. A call rejects with `StorageError` only.
  */
 import type { MessageId } from '../mail/message-id.ts';
+import type { NodeStore } from './nodes-contract.ts';
 
 export type StorageErrorKind =
   /** Disk full, read-only, locked too long, connection lost: defer and raise an alarm. */
@@ -21,12 +22,22 @@ export type StorageErrorKind =
   /** A fault of ours. */
   | 'internal';
 
+/** What a store stands on, so that whoever is told of trouble knows where to look. */
+export type TroublePlace = 'disk' | 'database';
+
 export class StorageError extends Error {
   readonly kind: StorageErrorKind;
-  constructor(kind: StorageErrorKind, message: string, options?: ErrorOptions) {
+  /** Where the trouble is when the kind is `unavailable`. */
+  readonly place: TroublePlace;
+  constructor(
+    kind: StorageErrorKind,
+    message: string,
+    options: ErrorOptions & { readonly place?: TroublePlace } = {},
+  ) {
     super(message, options);
     this.name = 'StorageError';
     this.kind = kind;
+    this.place = options.place ?? 'disk';
   }
 }
 
@@ -247,8 +258,9 @@ export interface QueueStore {
   /** Records outcomes, events and notices in one transaction. Rejects with `stale-claim` and changes nothing when the token lapsed. */
   settle(input: SettleInput): Promise<void>;
   /**
-   * Puts back what a crashed process of this node had claimed: expired leases become queued again. A claim that
-   * a dead process left (found when the store is taken over) counts as a crash of each of its recipients.
+   * Puts back what was claimed and is no longer held, by whatever node: expired leases become queued again, due at
+   * once, so that who takes over needs no retry interval for it. A claim that a dead process left (found when the
+   * store is taken over, or by other nodes) counts as a crash of each of its recipients.
    */
   releaseExpired(): Promise<number>;
 
@@ -401,11 +413,13 @@ export interface SettingsStore {
   settingChange(n: number): Promise<SettingChange | null>;
   /** Random bytes kept in the store, made at first use: `received-token`. The same on every node. */
   serverSecret(name: string, bytes: number): Promise<Uint8Array>;
+  /** Keeps `value` under a name that has none yet; resolves to what is kept, which may be another's. */
+  keepSecret(name: string, value: Uint8Array): Promise<Uint8Array>;
 }
 
 // ---------------------------------------------------------------- the whole
 
-export interface Storage extends QueueStore, DirectoryStore, MailboxStore, SettingsStore {
+export interface Storage extends QueueStore, DirectoryStore, MailboxStore, SettingsStore, NodeStore {
   /** Known at once; never given twice, also across nodes and crashes. */
   nextMessageId(): MessageId;
   openWriter(): BodyWriter;

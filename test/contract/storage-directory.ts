@@ -173,6 +173,14 @@ export function directorySuite(engine: string, makePlace: MakePlace): void {
         assert.notDeepEqual(await storage.serverSecret('other', 32), made[0]);
         assert.deepEqual(await (await reopen()).serverSecret('received-token', 32), made[0]);
       }));
+
+    it('keeps the first value of a secret that is given', () =>
+      withStore(makePlace, async (storage, reopen) => {
+        const [first, second] = [Uint8Array.of(1, 0, 255), Uint8Array.of(2)];
+        assert.deepEqual(await storage.keepSecret('fingerprint', first), first);
+        assert.deepEqual(await storage.keepSecret('fingerprint', second), first);
+        assert.deepEqual(await (await reopen()).keepSecret('fingerprint', second), first);
+      }));
   });
 }
 

@@ -3,6 +3,7 @@
 import { bodySuite } from './storage-bodies.ts';
 import { directorySuite } from './storage-directory.ts';
 import type { MakePlace } from './storage-fixture.ts';
+import { nodeSuite } from './storage-node.ts';
 import { queueSuite } from './storage-queue.ts';
 import { queueActionsSuite } from './storage-queue-actions.ts';
 
@@ -11,4 +12,5 @@ export function storageSuite(engine: string, makePlace: MakePlace): void {
   queueSuite(engine, makePlace);
   queueActionsSuite(engine, makePlace);
   directorySuite(engine, makePlace);
+  nodeSuite(engine, makePlace);
 }

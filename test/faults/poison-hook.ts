@@ -5,17 +5,18 @@
 import { pathToFileURL } from 'node:url';
 import { isMainThread } from 'node:worker_threads';
 import type { Claim } from '../../src/storage/contract.ts';
-import type { SqliteStorage as Engine } from '../../src/storage/sqlite/engine.ts';
+import type { OperationStorage as Engines } from '../../src/storage/shared/operation-storage.ts';
 
 if (isMainThread) await poison(process.argv[1] ?? '');
 
 /** Changes the very module the server runs: the source beside a source, the built one beside a build. */
 async function poison(main: string): Promise<void> {
   const extension = main.endsWith('.ts') ? '.ts' : '.js';
-  const engine = new URL(`../storage/sqlite/engine${extension}`, pathToFileURL(main));
-  const { SqliteStorage } = (await import(engine.href)) as { SqliteStorage: typeof Engine };
-  const claimDue = SqliteStorage.prototype.claimDue;
-  SqliteStorage.prototype.claimDue = async function poisoned(this: Engine, request) {
+  // What all engines have in common, so that it acts on each.
+  const shared = new URL(`../storage/shared/operation-storage${extension}`, pathToFileURL(main));
+  const { OperationStorage } = (await import(shared.href)) as { OperationStorage: typeof Engines };
+  const claimDue = OperationStorage.prototype.claimDue;
+  OperationStorage.prototype.claimDue = async function poisoned(this: Engines, request) {
     const claims = await claimDue.call(this, request);
     for (const { message } of claims) {
       if (message.sender.startsWith('poison@')) Object.defineProperty(message, 'header', { get: fail });

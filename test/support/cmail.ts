@@ -164,16 +164,34 @@ export async function writeConfig(
   return file;
 }
 
+/**
+ * The engine that servers of this run keep their mail in: CMAIL_TEST_STORE is `sqlite` (default) or `postgres`,
+ * where each gets a database of its own.
+ */
+function storeOfRun(): 'sqlite' | 'postgres' {
+  const name = process.env.CMAIL_TEST_STORE ?? 'sqlite';
+  if (name === 'sqlite' || name === 'postgres') return name;
+  throw new Error(`CMAIL_TEST_STORE=${name} is neither sqlite nor postgres`);
+}
+
+/** The store's part of cmail.toml for a new server of this run. */
+async function storeConfig(t: CleanUp): Promise<Readonly<Record<string, unknown>>> {
+  if (storeOfRun() === 'sqlite') return {};
+  const { scratchDatabase } = await import('./postgres-shared.ts');
+  return { store: { url: (await scratchDatabase(t)).url } };
+}
+
 /** Starts a server, gives it what `options` names, and ends and removes it afterwards. */
 export async function startCmail(t: CleanUp, options: CmailOptions = {}): Promise<Cmail> {
   const folder = await mkdtemp(join(tmpdir(), 'cmail-test-'));
   const dataDir = options.dataDir ?? join(folder, 'data');
-  const configFile = await writeConfig(folder, dataDir, options.config);
   let running: Running | undefined;
   t.after(async () => {
     if (running !== undefined) await endProcess(running, 'SIGTERM');
     await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   });
+  const store = options.config?.store === undefined ? await storeConfig(t) : {};
+  const configFile = await writeConfig(folder, dataDir, { ...store, ...options.config });
   const start = async (env?: CmailOptions['env']): Promise<Running> => {
     running = spawnServer(options.launcher ?? launcher, dataDir, configFile, { ...options.env, ...env });
     await running.ready;

@@ -1,8 +1,9 @@
+import type { MailboxLockStore } from '../../src/mailbox/lock.ts';
 import type { BodyReader, MailboxEntry, MailboxStore } from '../../src/storage/contract.ts';
 import { StorageError } from '../../src/storage/contract.ts';
 
 /** A MailboxStore in memory, for tests of what stands above it. */
-export class FakeMailboxes implements MailboxStore {
+export class FakeMailboxes implements MailboxStore, MailboxLockStore {
   readonly messages = new Map<number, Map<number, Uint8Array>>();
   readonly uidValidity = 77;
   /** Bytes of one chunk, to see pieces joined. */
@@ -17,6 +18,24 @@ export class FakeMailboxes implements MailboxStore {
   beforeRemoval: () => Promise<void> = async () => {};
   /** Read fails after so many chunks of a message. */
   failAfterChunks = Number.POSITIVE_INFINITY;
+
+  /** Mailboxes with a session, of whatever node. */
+  readonly locked = new Set<number>();
+  /** Set to make every attempt to give a mailbox back fail. */
+  keepsLocks = false;
+
+  async acquireMailbox(accountId: number): Promise<boolean> {
+    this.#check();
+    if (this.locked.has(accountId)) return false;
+    this.locked.add(accountId);
+    return true;
+  }
+
+  async releaseMailbox(accountId: number): Promise<void> {
+    if (this.keepsLocks) throw new StorageError('unavailable', 'made to fail');
+    this.#check();
+    this.locked.delete(accountId);
+  }
 
   add(accountId: number, uid: number, content: string | Uint8Array): void {
     const box = this.messages.get(accountId) ?? new Map<number, Uint8Array>();

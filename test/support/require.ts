@@ -1,6 +1,7 @@
 import { accessSync, constants } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
+import { postgresPrograms } from './postgres-server.ts';
 
 /**
  * The path of a program a test drives. Absent, the test is skipped with the reason and the result is null;
@@ -18,6 +19,21 @@ export function requireTool(t: TestContext, name: string): string | null {
   t.diagnostic(`skipped: ${reason}`);
   t.skip(reason);
   return null;
+}
+
+/**
+ * Whether PostgreSQL's programs are here, for tests that start one. Absent, the test is skipped with the reason;
+ * with CMAIL_TEST_REQUIRE=all that is a failure.
+ */
+export function requirePostgres(t: TestContext): boolean {
+  if (postgresPrograms() !== null) return true;
+  const reason = 'PostgreSQL is not installed (Debian: postgresql)';
+  if (process.env.CMAIL_TEST_REQUIRE === 'all') {
+    throw new Error(`${reason} and CMAIL_TEST_REQUIRE=all wants every tool`);
+  }
+  t.diagnostic(`skipped: ${reason}`);
+  t.skip(reason);
+  return false;
 }
 
 function isExecutable(file: string): boolean {

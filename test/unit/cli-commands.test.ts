@@ -392,6 +392,36 @@ test('explain, status, check and verify, for people and as JSON', async (t) => {
   assert.deepEqual(JSON.parse(unsound.out).findings, ['row 1 is odd']);
 });
 
+test('status tells of each node in a line', async (t) => {
+  const world = await openWorld(t);
+  const node = (name: string, self: boolean, alive: boolean, destinations: number) => ({
+    ...{
+      id: name,
+      name,
+      self,
+      alive,
+      destinations,
+      version: '1.2.3',
+      listeners: { smtp: ['[::1]:25'], pop3: [] },
+    },
+    ...{ startedAt: '2026-11-22T20:00:00.000Z', seenAt: '2026-11-22T21:00:00.000Z' },
+  });
+  let nodes: object[] | null = [node('a.example', true, true, 1)];
+  Object.assign(world.context, { status: async () => ({ running: true, nodes }) });
+  const seen = 'seen 2026-11-2\\d \\d\\d:00:00, version 1\\.2\\.3';
+  const own = `a\\.example \\(this one\\): alive, ${seen}, smtp \\[::1\\]:25; owns 1 destination`;
+  assert.match(await ok(world, ['status']), new RegExp(`^nodes: +${own}$`, 'm'));
+  nodes.push(node('b.example', false, false, 0));
+  const two = new RegExp(
+    `^nodes:\n  - ${own}\n  - b\\.example: not heard of, ${seen}, .* owns 0 destinations$`,
+    'm',
+  );
+  assert.match(await ok(world, ['status']), two);
+  assert.equal((await json<{ nodes: unknown[] }>(world, 'status')).nodes.length, 2);
+  nodes = null;
+  assert.match(await ok(world, ['status']), /^nodes: +-$/m);
+});
+
 test('what a remote server wrote cannot steer the terminal', async (t) => {
   const world = await openWorld(t);
   await putMessage(world, ['"\x1b[31mred"@one.example']);

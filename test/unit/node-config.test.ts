@@ -79,14 +79,75 @@ describe('cmail.toml', () => {
       'hostname="a.test"\n[listen]\nadmin = "127.0.0.1:8025"',
       /no page yet/,
     ],
-    [
-      'another store',
-      'hostname="a.test"\n[store]\nurl = "postgres://u:secret@h/d"',
-      /store\.url = "postgres:\/\/u:\*\*\*@h\/d"/,
-    ],
   ];
   for (const [what, toml, message] of errors)
     it(`refuses ${what}`, () => assert.match(refused(toml), message));
+
+  it('reads where the store is, TLS between machines unless it says otherwise', () => {
+    const at = (url: string) => loaded(`hostname = "a.test"\n[store]\nurl = "${url}"`).store;
+    assert.deepEqual(loaded('hostname = "a.test"').store, { kind: 'sqlite' });
+    assert.deepEqual(at('sqlite'), { kind: 'sqlite' });
+    const fromEnvironment = loaded('hostname = "a.test"', { CMAIL_STORE_URL: 'postgres://127.0.0.1/d' });
+    assert.deepEqual(fromEnvironment.store, {
+      kind: 'postgres',
+      url: 'postgres://127.0.0.1/d',
+      shown: 'postgres://127.0.0.1/d',
+    });
+    assert.deepEqual(at('postgresql://u:p%40ss@db.test:5433/mail'), {
+      kind: 'postgres',
+      url: 'postgres://u:p%40ss@db.test:5433/mail?sslmode=prefer',
+      shown: 'postgres://u:***@db.test:5433/mail?sslmode=prefer',
+    });
+    const urlOf = (text: string) => (at(text) as { url?: string }).url;
+    assert.equal(
+      urlOf('postgres://u@db.test/d?sslmode=verify-full'),
+      'postgres://u@db.test/d?sslmode=verify-full',
+    );
+    assert.equal(
+      urlOf('postgres://u@127.0.0.1:5432,localhost:5433/d'),
+      'postgres://u@127.0.0.1:5432,localhost:5433/d?target_session_attrs=read-write',
+    );
+  });
+
+  const stores: [string, string, RegExp][] = [
+    ['what is no URL', 'mysql', /store\.url = "mysql": it is not a URL\. "sqlite" or .*would do/],
+    ['another engine', 'mysql://u:secret@h/d', /"mysql:\/\/u:\*\*\*@h\/d": there is no engine mysql/],
+    ['no host', 'postgres:///d', /names no host.*would do/],
+    ['no database', 'postgres://u:secret@h', /"postgres:\/\/u:\*\*\*@h": it names no database.*would do/],
+    ['a port out of range', 'postgres://u:secret@h:70000/d', /h:70000 is not a host with a port/],
+    ['an unknown option', 'postgres://u:secret@h/d?tls=on', /no option tls.*Known are sslmode/],
+    ['an unknown TLS mode', 'postgres://u:secret@h/d?sslmode=on', /sslmode cannot be on\. disable, prefer/],
+    ['a lone %', 'postgres://u:secret%@h/d', /a % in it stands for no character.*%25/],
+    ['a slash in the password', 'postgres://u:sec/secret@h/d', /cannot be told apart.*%40 %2F/],
+    ['an @ in the password', 'postgres://u:secret@secret@h/d', /cannot be told apart/],
+    ['a ? in the password', 'postgres://u:sec?secret@h/d', /cannot be told apart/],
+    ['a # in the password', 'postgres://u:sec#secret@h/d', /cannot be told apart/],
+  ];
+  for (const [what, url, message] of stores)
+    it(`refuses a store with ${what}, and keeps the password to itself`, () => {
+      const text = refused(`hostname = "a.test"\n[store]\nurl = "${url}"`);
+      assert.match(text, message);
+      assert.doesNotMatch(text, /sec/);
+    });
+
+  it('reads certificates, relative to the file or to the current folder', () => {
+    const toml = `hostname = "a.test"
+[tls]
+cert = "certs/a.pem"
+key = "/keys/a.key"
+[[tls.extra]]
+names = ["B.Test"]
+cert = "b.pem"
+key = "b.key"`;
+    assert.deepEqual(loaded(toml).tls, {
+      main: { cert: join(folder, 'certs/a.pem'), key: '/keys/a.key' },
+      extra: [{ names: ['b.test'], cert: join(folder, 'b.pem'), key: join(folder, 'b.key') }],
+    });
+    assert.equal(loaded(toml, { CMAIL_TLS_CERT: 'c.pem' }).tls.main?.cert, '/somewhere/c.pem');
+    assert.deepEqual(loaded('hostname = "a.test"').tls, { main: null, extra: [] });
+    assert.match(refused('hostname = "a.test"\n[tls]\ncert = "a.pem"'), /^tls\.key.*Name both/);
+    assert.match(refused('hostname = "a.test"\n[[tls.extra]]\ncert = "a.pem"'), /tls\.extra\.0\.key/);
+  });
 
   it('says which file cannot be read', () => {
     const result = loadNodeConfig({

@@ -165,6 +165,40 @@ describe('POP3 server', () => {
     first.socket.destroy();
   });
 
+  it('refuses a mailbox that has a session on another node, and gives its own back to all', async (t) => {
+    const { store, port } = await start(t);
+    store.locked.add(1);
+    const client = new Client(port);
+    assert.match(await client.login(), /^-ERR \[IN-USE\] /);
+    store.locked.clear();
+    await client.say('USER ann@example.com');
+    assert.match(await client.say('PASS secret'), /^\+OK/);
+    assert.deepEqual([...store.locked], [1]);
+    client.socket.destroy();
+    while (store.locked.size > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  });
+
+  it('gives a mailbox back when the store can be used again', async (t) => {
+    const { store, port } = await start(t);
+    const client = new Client(port);
+    await client.login();
+    store.keepsLocks = true;
+    assert.equal(await client.say('QUIT'), '+OK bye\r\n');
+    const second = new Client(port);
+    assert.match(await second.login(), /^-ERR \[IN-USE\] /);
+    store.keepsLocks = false;
+    // By itself, without anybody asking for it.
+    while (store.locked.size > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    await second.say('USER ann@example.com');
+    assert.match(await second.say('PASS secret'), /^\+OK/);
+    store.keepsLocks = true;
+    assert.equal(await second.say('QUIT'), '+OK bye\r\n');
+    store.keepsLocks = false;
+    const third = new Client(port);
+    assert.match(await third.login(), /^\+OK/);
+    assert.deepEqual([...store.locked], [1]);
+  });
+
   it('closes after three refused logins, each slower, and logs no password', async (t) => {
     const { port, logged } = await start(t, { loginDelayMs: 30 });
     const client = new Client(port);

@@ -20,6 +20,8 @@ interface Bench {
   readonly storage: Storage;
   readonly port: number;
   readonly databaseFile: string;
+  /** For how long the store is said to be away. */
+  readonly away: { ms: number };
   set(values: Record<string, string>): void;
 }
 
@@ -33,6 +35,7 @@ async function start(
   await storage.addDomain('here.test');
   await storage.addAccount({ address: 'anna@here.test', passwordHash: null, quotaBytes: null });
   let settings: Settings = buildSettings(new Map(Object.entries(values)));
+  const away = { ms: 0 };
   const decision = {
     directory: new Directory(storage),
     noticeRate: new NoticeRate(),
@@ -43,6 +46,7 @@ async function start(
     hostname: 'mail.here.test',
     settings: () => settings,
     storage,
+    storeAwayMs: () => away.ms,
     trace: new Trace(Buffer.alloc(32)),
     decision,
     log: () => undefined,
@@ -56,7 +60,7 @@ async function start(
   const set = (changed: Record<string, string>): void => {
     settings = buildSettings(new Map(Object.entries(changed)));
   };
-  return { server, storage, port, databaseFile, set };
+  return { server, storage, port, databaseFile, set, away };
 }
 
 async function inData(bench: Bench, t: TestContext): Promise<SmtpClient> {

@@ -133,7 +133,10 @@ describe('whenNext', () => {
     ['lifetime just not over', 'deferred', { receivedAt: 5 * HOUR_MS + 1 }, 10 * MINUTE_MS],
     ['lifetime over', 'deferred', { receivedAt: 5 * HOUR_MS }, 'failed'],
     ['lifetime over while confirming', 'confirm', { receivedAt: 0 }, 'failed'],
-    ['own trouble never ends it', 'own', { receivedAt: 0 }, 10 * MINUTE_MS],
+    ['own trouble never ends it, and is soon looked at again', 'own', { receivedAt: 0 }, 10_000],
+    ['then less and less often', 'own', { attempts: 4 }, 80_000],
+    ['but no less often than the schedule says', 'own', { attempts: 9 }, 30 * MINUTE_MS],
+    ['however often', 'own', { attempts: 9_999 }, 30 * MINUTE_MS],
     ['lifetime 0', 'deferred', { settings: { ...settings, queueLifetimeMs: 0 } }, 'failed'],
     ['lifetime 0, to confirm', 'confirm', { settings: { ...settings, queueLifetimeMs: 0 } }, 'failed'],
   ];

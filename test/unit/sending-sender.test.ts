@@ -168,6 +168,69 @@ describe('a claim', () => {
     assert.equal(far.messages.length, 0);
   });
 
+  it('that lapses while its message is on the way is not brought to an end', async (t) => {
+    const far = await peer(t);
+    const world = makeWorld(t, () => route([host(far)]), {}, { leaseMs: 500 });
+    let stops = 0;
+    world.queue.onChunk = () => {
+      // As a process that is stopped for a while: no timer runs, nothing is renewed.
+      if (stops++ === 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600);
+    };
+    const id = world.queue.add({ to: ['x@far.test'] });
+    world.sender.start();
+    await world.queue.waitForSettled(2);
+    const results = world.queue.settled.map(({ outcomes }) => outcomes[0]?.result.type);
+    assert.deepEqual(results, ['returned', 'delivered']);
+    assert.equal(far.sessions.length, 2, 'the first connection was closed in mid-message');
+    assert.deepEqual([far.messages.length, far.refused.length], [1, 0]);
+    assert.equal(world.queue.recipients(id)[0]?.attempts, 1);
+  });
+
+  it('that is not renewed any more is given up before somebody else may have it', async (t) => {
+    const far = await peer(t);
+    const gate = await startGate(t);
+    const world = makeWorld(
+      t,
+      () => route([host(gate, 10), host(far, 20)]),
+      {},
+      { leaseMs: 400, renewMs: 40 },
+    );
+    world.queue.renewing = false;
+    world.queue.add({ to: ['x@far.test'] });
+    world.sender.start();
+    await gate.waitFor(1);
+    await once(world.queue, 'renewed');
+    // The second server would take it.
+    for (const socket of gate.waiting) socket.destroy();
+    await world.queue.waitForSettled(1);
+    assert.equal(world.queue.settled[0]?.outcomes[0]?.result.type, 'returned');
+    assert.equal(far.messages.length, 0);
+    await world.sender.stop(200);
+  });
+
+  it('of another node is left alone for a while after the store was away for long', async (t) => {
+    const far = await peer(t);
+    const world = makeWorld(t, () => route([host(far)]), {}, { leaseMs: 400, renewMs: 100, pollMs: 20 });
+    world.queue.settleErrors.push(
+      ...Array.from({ length: 3 }, () => new StorageError('unavailable', 'gone')),
+      new StorageError('stale-claim', 'lapsed'),
+    );
+    const mine = world.queue.add({ to: ['x@far.test'] });
+    world.sender.start();
+    await far.waitForMessages(1);
+    world.queue.away = true;
+    const others = world.queue.add({ to: ['y@other.test'] });
+    // The fourth try to record is refused: its claim is another one's by now.
+    while (world.queue.settleErrors.length > 0) await new Promise((done) => setTimeout(done, 20));
+    world.queue.lapse();
+    world.queue.away = false;
+    await world.queue.waitForSettled(1);
+    assert.equal(world.queue.recipients(mine)[0]?.state, 'delivered');
+    await new Promise((done) => setTimeout(done, 300));
+    assert.equal(world.queue.recipients(others)[0]?.state, 'queued');
+    assert.equal(far.messages.length, 1);
+  });
+
   it('that lapsed before its delivery could be recorded is not sent again to who has it', async (t) => {
     const far = await peer(t, { recipients: { 'later@far.test': '450 4.2.1 Not now' } });
     const world = makeWorld(t, () => route([host(far)]));

@@ -265,6 +265,31 @@ describe('a message on its way', () => {
     assert.ok(performance.now() - startedAt < 3_000, 'long before the wait for one block');
   });
 
+  it('is taken back until just before its end, and then cannot be', async (t) => {
+    const far = await peer(t);
+    const lines = Buffer.from('text\r\n'.repeat(1_000));
+    const body = async function* () {
+      yield lines;
+      yield lines;
+    };
+    // Asked before each of two chunks and once before the end.
+    for (const answers of [0, 1, 2, 3]) {
+      const connection = await openTo(far.port, { settings: () => makeSettings() });
+      let asked = 0;
+      const { withdrawn, results, unreadable } = await connection.transact(
+        MESSAGE,
+        body,
+        () => asked++ < answers,
+      );
+      assert.equal(withdrawn, answers < 3);
+      assert.equal(unreadable, null);
+      assert.equal(results[0]?.accepted ?? null, answers < 3 ? null : true);
+      assert.equal(connection.usable, answers === 3);
+      connection.quit();
+    }
+    assert.deepEqual([far.messages.length, far.refused.length], [1, 0]);
+  });
+
   it('arrives byte for byte, dots, 8-bit and all, with a last line end added', async (t) => {
     const far = await peer(t);
     const world = makeWorld(t, () => route([host(far)]), { bufferSizeBytes: 1024 });

@@ -81,6 +81,10 @@ export class FakeQueue extends EventEmitter {
   /** Called before each chunk of a body is read. */
   onChunk: () => void = () => undefined;
   failBodies = false;
+  /** Cleared to answer that no claim is valid any more. */
+  renewing = true;
+  /** Set to make the queue unreadable. */
+  away = false;
   readonly #messages = new Map<MessageId, Kept>();
   #nextId = 1;
 
@@ -150,6 +154,7 @@ export class FakeQueue extends EventEmitter {
   asStore(): QueueStore {
     const part: Partial<QueueStore> = {
       dueDestinations: async ({ now, after, limit }) => {
+        if (this.away) throw new StorageError('unavailable', 'gone');
         const due = this.#due(now).map(({ recipient }) => recipient.destination ?? '');
         const names = [...new Set(due)].sort().filter((destination) => destination > after);
         return names.slice(0, limit).map((destination) => ({ destination, dueAt: now }));
@@ -164,7 +169,7 @@ export class FakeQueue extends EventEmitter {
       renewClaims: async (tokens) => {
         this.renewed.push(...tokens);
         this.emit('renewed');
-        return tokens;
+        return this.renewing ? tokens : [];
       },
       releaseExpired: async () => {
         this.released += 1;

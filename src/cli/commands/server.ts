@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { CheckFinding } from '../../admin/context.ts';
 import { nodeConfig } from '../connect.ts';
 import { UsageError, write } from '../io.ts';
-import { formatTable, formatTree, plain } from '../output.ts';
+import { formatTable, formatTime, formatTree, plain } from '../output.ts';
 import { type CliSession, nodeOptions, read, withConnection } from '../session.ts';
 
 /** `start`, `init`, `status`, `check`, `verify`: the server as a whole. */
@@ -31,7 +31,7 @@ export function addServerCommands(program: Command, session: CliSession): void {
     .description('the state of server and queue')
     .option('--json', 'as JSON')
     .action(async (_, command: Command) => {
-      await read<object>(session, command, 'status', {}, (status) => formatTree(status));
+      await read<StatusJson>(session, command, 'status', {}, statusText);
     });
 
   program
@@ -55,6 +55,36 @@ export function addServerCommands(program: Command, session: CliSession): void {
       );
       if (!sound) session.exitCode = 1;
     });
+}
+
+interface NodeJson {
+  readonly name: string;
+  readonly version: string;
+  readonly listeners: Readonly<Record<string, readonly string[]>>;
+  readonly alive: boolean;
+  readonly self: boolean;
+  readonly seenAt: string;
+  readonly destinations: number;
+}
+
+interface StatusJson {
+  /** null when the store cannot be read. */
+  readonly nodes?: readonly NodeJson[] | null;
+}
+
+/** As a tree, with a line for each node. */
+function statusText({ nodes, ...status }: StatusJson): string {
+  const lines = (nodes ?? []).map(nodeText);
+  return formatTree({ ...status, nodes: nodes === null ? null : lines.length === 1 ? lines[0] : lines });
+}
+
+function nodeText({ name, version, listeners, alive, self, seenAt, destinations }: NodeJson): string {
+  const life = alive ? 'alive' : 'not heard of';
+  const open = Object.entries(listeners).filter(([, endpoints]) => endpoints.length > 0);
+  const serves = open.map(([service, endpoints]) => `${service} ${endpoints.join(' ')}`).join(', ');
+  const owns = `${destinations} ${destinations === 1 ? 'destination' : 'destinations'}`;
+  const who = self ? `${name} (this one)` : name;
+  return `${who}: ${life}, seen ${formatTime(seenAt)}, version ${version}, ${serves || 'no listeners'}; owns ${owns}`;
 }
 
 function checkText(findings: readonly CheckFinding[]): string {

@@ -8,7 +8,7 @@ import {
   type DomainRow,
   domainOf,
   lookupName,
-} from './directory-rows.ts';
+} from '../shared/directory-rows.ts';
 import { rowOf, rowsOf } from './writer-context.ts';
 
 /** Domains, accounts and aliases as readers see them. */

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { MailboxEntry } from '../contract.ts';
-import type { StoredContent } from './protocol.ts';
+import type { StoredContent } from '../shared/operations.ts';
 import { rowOf, rowsOf } from './writer-context.ts';
 
 const INBOX_PAGE = 10_000;

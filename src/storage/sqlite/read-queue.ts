@@ -1,18 +1,12 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { DueDestination, MessageEvent, QueuedMessage } from '../contract.ts';
-import type { Out, ReadOps, StoredContent } from './protocol.ts';
-import { HELD, type MessageRow, messageOf, QUEUED, type RecipientRow, SENDING } from './rows.ts';
+import type { Out, ReadOps, StoredContent } from '../shared/operations.ts';
+import { HELD, type MessageRow, messageOf, QUEUED, type RecipientRow, SENDING } from '../shared/rows.ts';
+import { type EventRow, timelineOf } from '../shared/timeline.ts';
 import { rowOf, rowsOf } from './writer-context.ts';
 
 /** Messages a page of the queue holds at most. */
 const LIST_PAGE = 1000;
-
-interface EventRow {
-  readonly at: number;
-  readonly kind: MessageEvent['kind'];
-  readonly recipient: string | null;
-  readonly detail: string;
-}
 
 /**
  * Steps from one destination to the next in the index, whatever number of rows each has. The bound on
@@ -43,6 +37,7 @@ export class QueueReads {
   readonly #crashedCount;
   readonly #openCount;
   readonly #holdAll;
+  readonly #atWork;
 
   constructor(db: DatabaseSync) {
     this.#queuedDestinations = db.prepare(destinationsIn(QUEUED));
@@ -70,6 +65,10 @@ export class QueueReads {
     this.#openCount = db.prepare(
       'SELECT count(*) AS n, min(received_at) AS oldest FROM message INDEXED BY message_open WHERE finished_at IS NULL',
     );
+    // Claims are few, whatever the length of the queue.
+    this.#atWork = db.prepare(
+      `SELECT count(DISTINCT destination) AS n FROM recipient WHERE state < 3 AND state = ${SENDING}`,
+    );
     this.#holdAll = db.prepare("SELECT value FROM sequence WHERE name = 'hold_all'");
   }
 
@@ -89,6 +88,10 @@ export class QueueReads {
     return rowOf<{ at: number | null }>(this.#nextDue)?.at ?? null;
   }
 
+  destinationsAtWork(): number {
+    return rowOf<{ n: number }>(this.#atWork)?.n ?? 0;
+  }
+
   list({ limit, after }: { limit: number; after: number }): QueuedMessage[] {
     return rowsOf<MessageRow>(this.#openMessages, after, Math.min(limit, LIST_PAGE)).map((row) =>
       messageOf(row, rowsOf<RecipientRow>(this.#recipients, row.id)),
@@ -100,15 +103,7 @@ export class QueueReads {
     if (row === undefined) return null;
     const recipients = rowsOf<RecipientRow>(this.#recipients, id);
     const message = messageOf(row, recipients);
-    const stored = rowsOf<EventRow>(this.#events, id).map(({ at, kind, recipient, detail }) => ({
-      at,
-      kind,
-      recipient,
-      detail: JSON.parse(detail) as Record<string, unknown>,
-    }));
-    const events = [...impliedEvents(message, recipients), ...stored];
-    // Sorting is stable: what the rows themselves tell stands before what was recorded at the same time.
-    return { message, events: events.sort((a, b) => a.at - b.at) };
+    return { message, events: timelineOf(message, recipients, rowsOf<EventRow>(this.#events, id)) };
   }
 
   content({ id }: { id: number }): StoredContent | null {
@@ -130,23 +125,4 @@ export class QueueReads {
       holdAll: rowOf<{ value: number }>(this.#holdAll)?.value === 1,
     };
   }
-}
-
-/** What rows say by themselves needs no event row: receipt, decisions, delivery into mailboxes. */
-function impliedEvents(message: QueuedMessage, rows: readonly RecipientRow[]): MessageEvent[] {
-  const { receivedAt, source, sender, sizeBytes } = message;
-  const received: MessageEvent = {
-    at: receivedAt,
-    kind: 'received',
-    recipient: null,
-    detail: { sender, sizeBytes, source },
-  };
-  const perRecipient = rows.flatMap((row): MessageEvent[] => {
-    const at = row.decided_at ?? receivedAt;
-    const { address: recipient, rule, original, destination } = row;
-    const via = row.via === 'mailbox' ? 'mailbox' : null;
-    const decided: MessageEvent = { at, kind: 'decided', recipient, detail: { rule, original, destination } };
-    return via === null ? [decided] : [decided, { at, kind: 'delivered', recipient, detail: { via } }];
-  });
-  return [received, ...perRecipient];
 }

@@ -1,15 +1,9 @@
 /** A thread that reads: it sees every commit made before the read was posted. */
 import type { DatabaseSync } from 'node:sqlite';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { type Handlers, NO_FLAGS, type ReadOps } from '../shared/operations.ts';
 import { type ErrorForm, errorForm } from './errors.ts';
-import {
-  type Handlers,
-  NO_FLAGS,
-  type PostedGroup,
-  type ReadOps,
-  type ThreadData,
-  type ThreadMessage,
-} from './protocol.ts';
+import type { PostedGroup, ThreadData, ThreadMessage } from './protocol.ts';
 import { DirectoryReads } from './read-directory.ts';
 import { MailboxReads } from './read-mailbox.ts';
 import { newestTime } from './read-newest.ts';
@@ -35,6 +29,7 @@ function makeHandlers(db: DatabaseSync): Handlers<ReadOps> {
     chunk: ({ bodyId, n }) => mailboxes.chunk(bodyId, n),
     findChunk: ({ bodyId, at }) => mailboxes.findChunk(bodyId, at),
     counts: () => queue.counts(),
+    destinationsAtWork: () => queue.destinationsAtWork(),
     domain: ({ name }) => directory.domain(name),
     entry: ({ address }) => directory.entry(address),
     account: ({ address }) => directory.account(address),

@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { StorageError } from '../contract.ts';
+import { COPY_TABLE, incompleteCopy } from '../copy/contract.ts';
 import { toStorageError } from './errors.ts';
 
 /** "CMai" in ASCII. */
@@ -112,6 +113,9 @@ function checkIdentity(db: DatabaseSync, path: string): boolean {
   if (version === 0 && applicationId === 0 && tables === 0) return true;
   if (applicationId !== APPLICATION_ID) {
     throw new StorageError('schema', `${path} is an SQLite file of another program, not a CMail store`);
+  }
+  if (db.prepare('SELECT 1 FROM sqlite_schema WHERE name = ?').get(COPY_TABLE) !== undefined) {
+    throw new StorageError('schema', incompleteCopy(path));
   }
   if (version > SCHEMA_VERSION) {
     throw new StorageError(

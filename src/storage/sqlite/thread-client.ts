@@ -1,9 +1,10 @@
 import { Worker } from 'node:worker_threads';
 import { describeError } from '../../mail/failure.ts';
 import { StorageError } from '../contract.ts';
+import type { GroupFlags, In, Out } from '../shared/operations.ts';
+import { NO_PAYLOAD, type Payload } from '../shared/pages.ts';
 import { fromForm } from './errors.ts';
-import { NO_PAYLOAD, type Payload } from './pages.ts';
-import type { GroupFlags, In, Out, PostedOp, ThreadData, ThreadMessage } from './protocol.ts';
+import type { PostedOp, ThreadData, ThreadMessage } from './protocol.ts';
 
 /** A group ends at whichever comes first; one larger operation goes alone. */
 export const GROUP_OPS = 256;

@@ -1,6 +1,7 @@
 import { StorageError } from '../contract.ts';
-import { BODY_PENDING, CHUNK_BYTES } from './rows.ts';
-import { rowOf, rowsOf, SLICE, type WriterContext } from './writer-context.ts';
+import { BODY_PENDING, CHUNK_BYTES } from '../shared/rows.ts';
+import { SLICE } from '../shared/slices.ts';
+import { rowOf, rowsOf, type WriterContext } from './writer-context.ts';
 
 /** Bodies with more chunks than this are deleted slice by slice, so that no commit waits for gigabytes. */
 const DELETED_AT_ONCE_CHUNKS = 16;

@@ -1,9 +1,10 @@
 import type { StatementSync } from 'node:sqlite';
 import type { Claim, QueueSelector } from '../contract.ts';
-import { CLAIM_REMOVAL, CLAIM_REMOVAL_OF_HELD, DELETED, HELD, QUEUED } from './rows.ts';
+import { CLAIM_REMOVAL, CLAIM_REMOVAL_OF_HELD, DELETED, HELD, QUEUED } from '../shared/rows.ts';
+import { SLICE } from '../shared/slices.ts';
 import type { MessageTables } from './write-messages.ts';
 import type { ClaimTables } from './write-queue.ts';
-import { rowsOf, SLICE, type WriterContext } from './writer-context.ts';
+import { rowsOf, type WriterContext } from './writer-context.ts';
 
 interface PickedRow {
   readonly message_id: number;

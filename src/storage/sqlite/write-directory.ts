@@ -1,7 +1,8 @@
 import { type Account, type Alias, type Domain, StorageError } from '../contract.ts';
-import { type AccountRow, accountOf, domainPart, lookupName } from './directory-rows.ts';
+import { type AccountRow, accountOf, domainPart, lookupName } from '../shared/directory-rows.ts';
+import { SLICE } from '../shared/slices.ts';
 import type { BodyTable } from './write-bodies.ts';
-import { rowOf, rowsOf, SLICE, type WriterContext } from './writer-context.ts';
+import { rowOf, rowsOf, type WriterContext } from './writer-context.ts';
 
 /** Domains, accounts, aliases and the mailboxes that belong to accounts. */
 export class DirectoryTables {

@@ -1,7 +1,7 @@
 import type { AcceptInput, NewEvent, NewRecipient, NoticeInput } from '../contract.ts';
 import { StorageError } from '../contract.ts';
-import type { AcceptOp } from './protocol.ts';
-import { DELIVERED, HELD, QUEUED, sourceKindNumber } from './rows.ts';
+import type { AcceptOp } from '../shared/operations.ts';
+import { DELIVERED, HELD, QUEUED, sourceKindNumber } from '../shared/rows.ts';
 import type { BodyTable } from './write-bodies.ts';
 import { rowOf, type WriterContext } from './writer-context.ts';
 

@@ -1,6 +1,14 @@
-import { randomBytes } from 'node:crypto';
 import type { Claim, ClaimRequest, RecipientOutcome, SettleInput } from '../contract.ts';
 import { CRASHES_UNTIL_HELD, StorageError } from '../contract.ts';
+import {
+  CLAIM_RECIPIENTS,
+  CLAIM_SCAN,
+  makeToken,
+  PROCESS_DIED,
+  readToken,
+  setAside,
+  waitBefore,
+} from '../shared/claims.ts';
 import {
   CLAIM_ATTEMPT,
   CLAIM_REMOVAL_OF_HELD,
@@ -12,15 +20,11 @@ import {
   messageOf,
   QUEUED,
   type RecipientRow,
-} from './rows.ts';
+} from '../shared/rows.ts';
+import { SLICE } from '../shared/slices.ts';
 import type { BodyTable } from './write-bodies.ts';
 import type { MessageTables } from './write-messages.ts';
-import { rowOf, rowsOf, SLICE, type WriterContext } from './writer-context.ts';
-
-/** Recipients of one message in one claim. */
-const CLAIM_RECIPIENTS = 1000;
-/** Due rows looked at for one request. */
-const CLAIM_SCAN = 10_000;
+import { rowOf, rowsOf, type WriterContext } from './writer-context.ts';
 
 interface DueRow {
   readonly message_id: number;
@@ -43,19 +47,6 @@ interface LapsedRow {
   readonly address: string;
   readonly claim: number;
   readonly crashes: number;
-}
-
-const PROCESS_DIED = 'The server ended during the attempt';
-
-/** A token names its message and the span of its recipients, so that it needs no index of its own. */
-function makeToken(messageId: number, indexes: readonly number[]): string {
-  return `${messageId}.${Math.min(...indexes)}.${Math.max(...indexes)}.${randomBytes(8).toString('hex')}`;
-}
-
-function readToken(token: string): { messageId: number; low: number; high: number } {
-  const [messageId = 0, low = 0, high = 0] = token.split('.').map(Number);
-  const valid = Number.isSafeInteger(messageId) && Number.isSafeInteger(low) && Number.isSafeInteger(high);
-  return valid ? { messageId, low, high } : { messageId: 0, low: 0, high: 0 };
 }
 
 /** Claims of due work and what becomes of them. */
@@ -179,14 +170,15 @@ export class ClaimTables {
 
   /**
    * Puts expired claims (or, at a takeover, all) back into the queue, a slice at a time. Only at a takeover is
-   * an unsettled attempt known to be a dead process's: a lease of a living one lapses when the disk has trouble.
+   * an unsettled attempt known to be a dead process's: a lease of a living one lapses when the disk has trouble,
+   * and what it had is due at once.
    */
   releaseExpired(all: boolean): number {
     const now = Date.now();
     const rows = rowsOf<LapsedRow>(all ? this.#allClaimed : this.#expired, ...(all ? [] : [now]));
     for (const row of rows) {
       if (all && row.claim === CLAIM_ATTEMPT) this.#putBackAfterCrash(row);
-      else this.#putBackOne(row, null);
+      else this.#putBackOne(row, all ? null : now);
     }
     if (rows.length > 0) this.#context.flags.queued = true;
     return rows.length;
@@ -206,7 +198,7 @@ export class ClaimTables {
     why: string,
   ): { state: number; words: string } {
     if (crashes < CRASHES_UNTIL_HELD) return { state: this.#messages.holdAll() ? HELD : QUEUED, words: why };
-    const words = `Set aside after ${crashes} crashes running. ${why}`;
+    const words = setAside(crashes, why);
     this.#messages.addEvents(messageId, [{ kind: 'held', recipient: address, detail: { reason: words } }]);
     return { state: HELD, words };
   }
@@ -305,9 +297,4 @@ export class ClaimTables {
     this.#messages.insertRecipients(facts, into, first, Date.now());
     return into.length - local;
   }
-}
-
-/** The wait after attempt n + 1 when n were made before: entry n of the schedule, the last one repeats. */
-function waitBefore(scheduleMs: readonly number[], attempts: number, otherwiseMs: number): number {
-  return scheduleMs[Math.min(attempts, scheduleMs.length - 1)] ?? otherwiseMs;
 }

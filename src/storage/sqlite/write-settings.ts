@@ -1,6 +1,5 @@
-import { randomBytes } from 'node:crypto';
 import { StorageError } from '../contract.ts';
-import type { In, WriteOps } from './protocol.ts';
+import type { In, WriteOps } from '../shared/operations.ts';
 import { rowOf, type WriterContext } from './writer-context.ts';
 
 /** Settings, their history, secrets and counters. */
@@ -55,10 +54,9 @@ export class SettingTables {
     return last - count + 1;
   }
 
-  secret(name: string, bytes: number): Uint8Array {
+  keepSecret(name: string, value: Uint8Array): Uint8Array {
     const found = rowOf<{ value: Uint8Array }>(this.#findSecret, name);
     if (found !== undefined) return found.value;
-    const value = Uint8Array.from(randomBytes(bytes));
     this.#insertSecret.run(name, value);
     return value;
   }

@@ -7,9 +7,6 @@ export interface WriterContext {
   readonly flags: { queued: boolean; deadBodies: boolean };
 }
 
-/** Rows an operation changes at most; larger actions come in several. */
-export const SLICE = 1000;
-
 export function rowsOf<Row>(statement: StatementSync, ...values: (string | number | null)[]): Row[] {
   return statement.all(...values) as unknown as Row[];
 }

@@ -1,16 +1,9 @@
 /** The one thread that writes: each group posted to it is one transaction, each operation one savepoint. */
 import type { DatabaseSync } from 'node:sqlite';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { type Handlers, NO_FLAGS, type WriteOps } from '../shared/operations.ts';
 import { type ErrorForm, errorForm } from './errors.ts';
-import {
-  type Handlers,
-  NO_FLAGS,
-  type PostedGroup,
-  type PostedOp,
-  type ThreadData,
-  type ThreadMessage,
-  type WriteOps,
-} from './protocol.ts';
+import type { PostedGroup, PostedOp, ThreadData, ThreadMessage } from './protocol.ts';
 import { openConnection } from './schema.ts';
 import { BodyTable } from './write-bodies.ts';
 import { BulkActions } from './write-bulk.ts';
@@ -61,7 +54,7 @@ function makeHandlers(context: WriterContext): Handlers<WriteOps> {
     removeAlias: ({ address }) => directory.removeAlias(address),
     removeEntries: ({ accountId, uids }) => directory.removeEntries(accountId, uids),
     writeSettings: (input) => settings.write(input),
-    makeSecret: ({ name, bytes }) => settings.secret(name, bytes),
+    keepSecret: ({ name, value }) => settings.keepSecret(name, value),
   };
 }
 

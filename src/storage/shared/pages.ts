@@ -38,11 +38,22 @@ export class Payload {
 
   /** Copies into `target` from `offset` and gives the pages back. */
   moveTo(target: Uint8Array, offset: number): void {
+    this.#copyTo(target, offset);
+    this.release();
+  }
+
+  /** The bytes, which stay here too. */
+  copy(): Uint8Array {
+    const bytes = new Uint8Array(this.sizeBytes);
+    this.#copyTo(bytes, 0);
+    return bytes;
+  }
+
+  #copyTo(target: Uint8Array, offset: number): void {
     this.#pages.forEach((page, n) => {
       const left = this.sizeBytes - n * PAGE_BYTES;
       target.set(left < PAGE_BYTES ? page.subarray(0, left) : page, offset + n * PAGE_BYTES);
     });
-    this.release();
   }
 
   release(): void {

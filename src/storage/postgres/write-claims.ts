@@ -1,0 +1,308 @@
+import { type Claim, type ClaimRequest, CRASHES_UNTIL_HELD, StorageError } from '../contract.ts';
+import { NODE_LEASE_MS } from '../nodes-contract.ts';
+import {
+  CLAIM_RECIPIENTS,
+  CLAIM_SCAN,
+  makeToken,
+  PROCESS_DIED,
+  readToken,
+  setAside,
+  waitBefore,
+} from '../shared/claims.ts';
+import {
+  CLAIM_ATTEMPT,
+  CLAIM_REMOVAL_OF_HELD,
+  HELD,
+  type MessageRow,
+  messageOf,
+  QUEUED,
+  type RecipientRow,
+} from '../shared/rows.ts';
+import { SLICE } from '../shared/slices.ts';
+import { NOW } from './clock.ts';
+import { type JsonRow, numbers, type Runner } from './connection.ts';
+import { databaseTime, queueState, type WriteContext } from './write-context.ts';
+import { addEvents, type EventRow, lockMessages } from './write-events.ts';
+
+/** The first look at due work reads so many rows a message asked for; if they are few messages' it reads on. */
+const ROWS_A_MESSAGE = 4;
+/** A lease's use is written again after this time: often enough to tell that it is in use. */
+const USED_AGAIN_MS = 2_000;
+/** The node that claimed, the last part of a token. */
+export const CLAIMANT = "split_part(r.token, '.', 5)";
+
+interface LapsedRow {
+  readonly message_id: number;
+  readonly idx: number;
+  readonly address: string;
+  readonly claim: number;
+  readonly crashes: number;
+  readonly next_attempt_at: number | null;
+  /** The node that claimed it is known to be dead. */
+  readonly dead: boolean;
+}
+
+/**
+ * Takes due work of a destination that no other living node has; the destination is this node's from then on. Its
+ * recipients are taken by one statement, so that even two owners could not take one twice.
+ */
+export async function claimDue(context: WriteContext, request: ClaimRequest): Promise<Claim[]> {
+  const { tx } = context;
+  const { destination, limit, leaseMs, retryScheduleMs } = request;
+  const nowMs = await ownDestination(context, destination);
+  if (nowMs === null) return [];
+  await putBackLapsed(context, { destination, dueAt: nowMs });
+  const rows = await dueRows(tx, destination, limit, nowMs);
+  const groups = new Map<number, ClaimedRow[]>();
+  for (const { message_id, idx, attempts } of rows) {
+    const nextAttemptAt = nowMs + waitBefore(retryScheduleMs, attempts, leaseMs);
+    const group = groups.get(message_id) ?? [];
+    groups.set(message_id, group);
+    group.push({ idx, claim: CLAIM_ATTEMPT, nextAttemptAt });
+  }
+  const takings = [...groups].map(([messageId, group]) => ({ messageId, destination, rows: group }));
+  return take(context, takings, nowMs + leaseMs, [QUEUED]);
+}
+
+/** Takes or keeps the lease of a destination; resolves to the time, or null when another living node has it. */
+async function ownDestination({ tx, nodeId }: WriteContext, destination: string): Promise<number | null> {
+  const [found] = await tx.run<{
+    now: number;
+    alive_until: number | null;
+    owner: string | null;
+    used_at: number | null;
+    owner_until: number | null;
+  }>(
+    `SELECT ${NOW} AS now, (SELECT alive_until FROM node WHERE id = $1) AS alive_until, l.node AS owner, l.used_at,
+       (SELECT alive_until FROM node WHERE id = l.node) AS owner_until
+     FROM (SELECT 1) AS one LEFT JOIN destination_lease AS l ON l.destination = $2`,
+    [nodeId, destination],
+  );
+  if (found === undefined) return null;
+  const { now, alive_until, owner, used_at, owner_until } = found;
+  if (owner !== null && owner !== nodeId && (owner_until ?? 0) > now) return null;
+  // A node that was not heard of owns nothing: it is heard of again by this.
+  if ((alive_until ?? 0) <= now) await showAlive(tx, nodeId);
+  if (owner === nodeId && (used_at ?? 0) > now - USED_AGAIN_MS) return now;
+  const taken = await tx.run(
+    `INSERT INTO destination_lease AS l (destination, node, used_at) VALUES ($1, $2, ${NOW})
+     ON CONFLICT (destination) DO UPDATE SET node = excluded.node, used_at = excluded.used_at
+       WHERE l.node = excluded.node
+         OR NOT EXISTS (SELECT 1 FROM node WHERE node.id = l.node AND node.alive_until > ${NOW})
+     RETURNING l.node`,
+    [destination, nodeId],
+  );
+  return taken.length === 0 ? null : now;
+}
+
+/** Renews this node's own lease, which all its other leases hang on. */
+export async function showAlive(tx: Runner, nodeId: string): Promise<void> {
+  await tx.run(
+    `INSERT INTO node AS n (id, started_at, seen_at, alive_until) VALUES ($1, ${NOW}, ${NOW}, ${NOW} + ${NODE_LEASE_MS})
+     ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, alive_until = excluded.alive_until, taken_over_at = NULL`,
+    [nodeId],
+  );
+}
+
+interface DueRow {
+  readonly message_id: number;
+  readonly idx: number;
+  readonly attempts: number;
+}
+
+async function dueRows(tx: Runner, destination: string, limit: number, nowMs: number): Promise<DueRow[]> {
+  const first = Math.min(CLAIM_SCAN, limit * ROWS_A_MESSAGE);
+  const rows = await scanDue(tx, destination, limit, nowMs, first);
+  const messages = new Set(rows.map(({ message_id }) => message_id)).size;
+  if (messages === limit || rows.length < first || first === CLAIM_SCAN) return rows;
+  return scanDue(tx, destination, limit, nowMs, CLAIM_SCAN);
+}
+
+/** The messages of the first `scan` due rows, and their due recipients at the destination. */
+function scanDue(
+  tx: Runner,
+  destination: string,
+  limit: number,
+  nowMs: number,
+  scan: number,
+): Promise<DueRow[]> {
+  return tx.run<DueRow>(
+    `SELECT picked.message_id, r.idx, r.attempts FROM (
+       SELECT message_id, min(due_at) AS first FROM (
+         SELECT message_id, due_at FROM recipient
+         WHERE state < 3 AND state = ${QUEUED} AND destination = $1 AND due_at <= $2 ORDER BY due_at LIMIT ${scan}
+       ) AS due GROUP BY message_id ORDER BY first, message_id LIMIT $3
+     ) AS picked, LATERAL (
+       SELECT idx, attempts FROM recipient
+       WHERE message_id = picked.message_id AND state = ${QUEUED} AND destination = $1 AND due_at <= $2
+       ORDER BY idx LIMIT ${CLAIM_RECIPIENTS}
+     ) AS r ORDER BY picked.first, picked.message_id, r.idx`,
+    [destination, nowMs, limit],
+  );
+}
+
+export interface ClaimedRow {
+  readonly idx: number;
+  readonly claim: number;
+  /** null: stays as it is. */
+  readonly nextAttemptAt: number | null;
+}
+
+export interface Taking {
+  readonly messageId: number;
+  readonly destination: string;
+  readonly rows: readonly ClaimedRow[];
+}
+
+/** Claims rows, each message's under one new token; those that are no longer in one of `states` are left out. */
+export async function take(
+  { tx, nodeId }: WriteContext,
+  takings: readonly Taking[],
+  leaseUntil: number,
+  states: readonly number[],
+): Promise<Claim[]> {
+  if (takings.length === 0) return [];
+  const tokens = new Map<string, Taking>();
+  const rows = takings.flatMap((taking): JsonRow[] => {
+    const token = makeToken(
+      taking.messageId,
+      taking.rows.map(({ idx }) => idx),
+      nodeId,
+    );
+    tokens.set(token, taking);
+    return taking.rows.map(({ idx, claim, nextAttemptAt }) => ({
+      message_id: taking.messageId,
+      idx,
+      token,
+      claim,
+      next_attempt_at: nextAttemptAt,
+    }));
+  });
+  const taken = await tx.run<RecipientRow & { token: string }>(
+    `UPDATE recipient AS r SET state = 1, token = x.token, due_at = $2, claim = x.claim,
+       attempts = r.attempts + CASE WHEN x.claim = ${CLAIM_ATTEMPT} THEN 1 ELSE 0 END,
+       next_attempt_at = coalesce(x.next_attempt_at, r.next_attempt_at)
+     FROM json_to_recordset($1::json) AS x (message_id bigint, idx integer, token text, claim integer,
+       next_attempt_at bigint)
+     WHERE r.message_id = x.message_id AND r.idx = x.idx AND r.state IN (${states.join(', ')}) RETURNING r.*`,
+    [rows, leaseUntil],
+  );
+  const messages = await tx.run<MessageRow>('SELECT * FROM message WHERE id = ANY ($1::bigint[])', [
+    numbers(new Set(takings.map(({ messageId }) => messageId))),
+  ]);
+  const byId = new Map(messages.map((row) => [row.id, row]));
+  return [...tokens].flatMap(([token, { messageId, destination }]) => {
+    const claimed = taken.filter((row) => row.token === token).sort((a, b) => a.idx - b.idx);
+    if (claimed.length === 0) return [];
+    const message = byId.get(messageId);
+    if (message === undefined) throw new Error(`message ${messageId} has recipients but no row`);
+    return [{ token, destination, message: messageOf(message, claimed), leaseUntil }];
+  });
+}
+
+export async function renew(
+  { tx }: WriteContext,
+  { tokens, leaseMs }: { tokens: readonly string[]; leaseMs: number },
+): Promise<string[]> {
+  if (tokens.length === 0) return [];
+  const spans = tokens.map((token) => {
+    const { messageId, low, high } = readToken(token);
+    return { token, message_id: messageId, low, high };
+  });
+  const nowMs = await databaseTime(tx);
+  const renewed = await tx.run<{ token: string }>(
+    `UPDATE recipient AS r SET due_at = $2
+     FROM json_to_recordset($1::json) AS x (token text, message_id bigint, low integer, high integer)
+     WHERE r.message_id = x.message_id AND r.idx BETWEEN x.low AND x.high AND r.token = x.token AND r.state = 1
+       AND r.due_at > $3 RETURNING r.token`,
+    [spans, nowMs + leaseMs, nowMs],
+  );
+  const valid = new Set(renewed.map(({ token }) => token));
+  return tokens.filter((token) => valid.has(token));
+}
+
+/**
+ * Puts back expired claims of this node and of nodes that are gone; a living one puts back its own. Of those a dead
+ * node left each attempt counts as a crash. Resolves to their number, a slice at most.
+ */
+export async function putBackLapsed(
+  context: WriteContext,
+  { destination, dueAt }: { destination?: string; dueAt?: number } = {},
+): Promise<number> {
+  const { tx, nodeId } = context;
+  const at = destination === undefined ? '' : 'AND r.destination = $2';
+  const rows = await tx.run<LapsedRow>(
+    `SELECT r.message_id, r.idx, r.address, r.claim, r.crashes, r.next_attempt_at,
+       coalesce(n.id <> $1 AND n.alive_until <= ${NOW}, false) AS dead
+     FROM recipient AS r LEFT JOIN node AS n ON n.id = ${CLAIMANT}
+     WHERE r.state < 3 AND r.state = 1 AND r.due_at <= ${NOW} ${at}
+       AND (n.id IS NULL OR n.id = $1 OR n.alive_until <= ${NOW})
+     LIMIT ${SLICE} FOR UPDATE OF r SKIP LOCKED`,
+    [nodeId, ...(destination === undefined ? [] : [destination])],
+  );
+  await putBack(context, rows, dueAt ?? null);
+  return rows.length;
+}
+
+/** Puts back a slice of all that a dead node had claimed. */
+export async function putBackOf(context: WriteContext, deadNode: string): Promise<number> {
+  const rows = await context.tx.run<LapsedRow>(
+    `SELECT r.message_id, r.idx, r.address, r.claim, r.crashes, r.next_attempt_at, true AS dead
+     FROM recipient AS r WHERE r.state < 3 AND r.state = 1 AND ${CLAIMANT} = $1 LIMIT ${SLICE} FOR UPDATE`,
+    [deadNode],
+  );
+  await putBack(context, rows, null);
+  return rows.length;
+}
+
+/** `dueAt` null: at the next attempt as it was written when the claim was made. */
+async function putBack(
+  context: WriteContext,
+  rows: readonly LapsedRow[],
+  dueAt: number | null,
+): Promise<void> {
+  if (rows.length === 0) return;
+  const { tx, flags } = context;
+  await lockMessages(
+    tx,
+    rows
+      .filter(({ dead, crashes }) => dead && crashes + 1 >= CRASHES_UNTIL_HELD)
+      .map((row) => row.message_id),
+  );
+  const { nowMs, holdAll } = await queueState(tx);
+  const events: EventRow[] = [];
+  const resting = holdAll ? HELD : QUEUED;
+  const changed = rows.map((row): JsonRow => {
+    const { message_id, idx, address, claim, next_attempt_at } = row;
+    if (!row.dead || claim !== CLAIM_ATTEMPT) {
+      const state = claim === CLAIM_REMOVAL_OF_HELD ? HELD : resting;
+      return { message_id, idx, state, due_at: dueAt ?? next_attempt_at, crashes: row.crashes, words: null };
+    }
+    const crashes = row.crashes + 1;
+    const held = crashes >= CRASHES_UNTIL_HELD;
+    const words = held ? setAside(crashes, PROCESS_DIED) : PROCESS_DIED;
+    if (held) {
+      const event = { kind: 'held', recipient: address, detail: { reason: words } } as const;
+      events.push({ messageId: message_id, event });
+    }
+    // The first time a node's end is nobody's fault: another node takes over at once. What goes on ending nodes waits.
+    const due = crashes === 1 ? nowMs : next_attempt_at;
+    return { message_id, idx, state: held ? HELD : resting, due_at: due, crashes, words };
+  });
+  await tx.run(
+    `UPDATE recipient AS r SET state = x.state, due_at = x.due_at, token = NULL, claim = 0, crashes = x.crashes,
+       last_reply = coalesce(x.words, r.last_reply),
+       last_kind = CASE WHEN x.words IS NULL THEN r.last_kind ELSE 'crash' END
+     FROM json_to_recordset($1::json) AS x (message_id bigint, idx integer, state integer, due_at bigint,
+       crashes integer, words text)
+     WHERE r.message_id = x.message_id AND r.idx = x.idx`,
+    [changed],
+  );
+  await addEvents(tx, events, nowMs);
+  flags.queued = true;
+}
+
+export async function releaseExpired(context: WriteContext, { all }: { all: boolean }): Promise<number> {
+  if (all) throw new StorageError('internal', 'a shared store is not taken over whole');
+  return putBackLapsed(context);
+}

@@ -1,0 +1,35 @@
+/** What engines agree on about claims: their tokens, their bounds and how long a claimed recipient waits. */
+import { randomBytes } from 'node:crypto';
+
+/** Recipients of one message in one claim. */
+export const CLAIM_RECIPIENTS = 1000;
+/** Due rows looked at for one request. */
+export const CLAIM_SCAN = 10_000;
+
+export const PROCESS_DIED = 'The server ended during the attempt';
+
+/**
+ * A token names its message and the span of its recipients, so that it needs no index of its own, and the node
+ * that claimed where there are several.
+ */
+export function makeToken(messageId: number, indexes: readonly number[], nodeId?: string): string {
+  const secret = randomBytes(8).toString('hex');
+  const last = nodeId === undefined ? secret : `${secret}.${nodeId}`;
+  return `${messageId}.${Math.min(...indexes)}.${Math.max(...indexes)}.${last}`;
+}
+
+export function readToken(token: string): { messageId: number; low: number; high: number } {
+  const [messageId = 0, low = 0, high = 0] = token.split('.', 3).map(Number);
+  const valid = Number.isSafeInteger(messageId) && Number.isSafeInteger(low) && Number.isSafeInteger(high);
+  return valid ? { messageId, low, high } : { messageId: 0, low: 0, high: 0 };
+}
+
+/** Why a recipient is set aside. */
+export function setAside(crashes: number, why: string): string {
+  return `Set aside after ${crashes} crashes running. ${why}`;
+}
+
+/** The wait after attempt n + 1 when n were made before: entry n of the schedule, the last one repeats. */
+export function waitBefore(scheduleMs: readonly number[], attempts: number, otherwiseMs: number): number {
+  return scheduleMs[Math.min(attempts, scheduleMs.length - 1)] ?? otherwiseMs;
+}
