@@ -1,6 +1,7 @@
 /** What the administration operations are given, with a running server behind it or without one. */
 import { stat, statfs } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import type { AcmeView } from '../acme/contract.ts';
 import { systemAuthor } from '../admin/author.ts';
 import type { AdminContext, CheckFinding, Machine } from '../admin/context.ts';
 import { placeOf } from '../admin/operation.ts';
@@ -10,6 +11,7 @@ import { clientAt } from '../receiving/client.ts';
 import { machineAddresses } from '../routing/self.ts';
 import { type Storage, StorageError } from '../storage/contract.ts';
 import type { NodeInfo } from '../storage/nodes-contract.ts';
+import { checkAcme } from './acme-service.ts';
 import { checkHosts } from './check-hosts.ts';
 import { checkTls } from './check-tls.ts';
 import type { NodeConfig } from './config.ts';
@@ -24,6 +26,8 @@ export interface Running {
   sessions(): object;
   destinations(): object;
   alarms(): readonly string[];
+  /** Null without [tls.acme]. */
+  acme(): AcmeView | null;
   certificates(): readonly CertificateState[];
   wakeSender(): void;
 }
@@ -53,7 +57,10 @@ export function createAdminContext(core: Core, running: Running | null): AdminCo
     checkPorts: () => (running === null ? tryPorts(config) : Promise.resolve(openPorts(running))),
     checkHosts: (probe) =>
       checkHosts({ hostname: config.hostname, settings: settings.current, routes: core.router }, probe),
-    checkTls: () => checkTls(config, running?.certificates() ?? null),
+    checkTls: async () => [
+      ...(await checkTls(config, running?.certificates() ?? null)),
+      ...(await checkAcme(config, running?.acme() ?? null)),
+    ],
     dnsServers: () => dnsServers(config),
     machine: machineOf(config.data),
     wakeSender: () => running?.wakeSender(),
@@ -74,6 +81,7 @@ async function status(core: Core, running: Running | null): Promise<object> {
     startedAt: running === null ? null : isoTime(running.startedAtMs),
     listeners: running?.listeners ?? {},
     tls: running?.certificates() ?? [],
+    acme: running?.acme() ?? null,
     sessions: running?.sessions() ?? {},
     queue: queue === null ? null : { ...queue, oldestAt: isoTime(queue.oldestAt) },
     destinations: running?.destinations() ?? [],

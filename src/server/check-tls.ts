@@ -1,6 +1,7 @@
 /** The part of `check` that looks at the certificates this server shows its clients. */
 import type { CheckFinding } from '../admin/context.ts';
 import { error, fine, warning } from '../admin/finding.ts';
+import { issuedFile } from './acme-service.ts';
 import type { NodeConfig } from './config.ts';
 import {
   type CertificateState,
@@ -19,7 +20,8 @@ export async function checkTls(
   config: NodeConfig,
   inUse: readonly CertificateState[] | null,
 ): Promise<readonly CheckFinding[]> {
-  const onDisk = await certificatesOnDisk(config.tls, config.data);
+  const sources = { config: config.tls, dataFolder: config.data, issued: issuedFile(config) };
+  const onDisk = await certificatesOnDisk(sources);
   if (!onDisk.ok) {
     // Before the first start there is nothing yet, and that is as it should be.
     if (inUse === null && config.tls.main === null && config.tls.extra.length === 0) {

@@ -1,5 +1,6 @@
 /** The [tls] section of cmail.toml. */
 import { z } from 'zod';
+import { acmeSchema } from './config-acme.ts';
 import type { TlsConfig } from './tls-service.ts';
 
 /** Certificates beside the main one. */
@@ -12,6 +13,7 @@ export const tlsSchema = z
     extra: z
       .array(z.strictObject({ names: z.array(z.string()).default([]), cert: z.string(), key: z.string() }))
       .max(MAX_EXTRA),
+    acme: acmeSchema,
   })
   .partial();
 

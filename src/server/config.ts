@@ -11,6 +11,7 @@ import { parse } from 'smol-toml';
 import { z } from 'zod';
 import { canonicalDomain } from '../mail/address.ts';
 import { describeError, failed, ok, type Result } from '../mail/failure.ts';
+import { type AcmeNodeConfig, acmeConfig } from './config-acme.ts';
 import { type TlsFileConfig, tlsConfig, tlsSchema } from './config-tls.ts';
 import { parseStoreUrl, type StorePlace } from './store-url.ts';
 import type { TlsConfig } from './tls-service.ts';
@@ -32,6 +33,8 @@ export interface NodeConfig {
   readonly dnsServers: readonly string[];
   readonly store: StorePlace;
   readonly tls: TlsConfig;
+  /** Where certificates are obtained; null: they are not. */
+  readonly acme: AcmeNodeConfig | null;
   /** The file read, null without one. */
   readonly file: string | null;
 }
@@ -112,6 +115,7 @@ function load(input: ConfigInput): NodeConfig {
   // A machine's own name may be no host name (an underscore, say); nobody entered it, so it is no error.
   const hostname =
     pick(env.CMAIL_HOSTNAME, fromFile.hostname) ?? canonicalDomain(machineName()) ?? 'localhost';
+  const tls = certificates(input, fromFile.tls, base);
   refuseWhatIsNotThereYet(env, fromFile);
   return {
     data: dataFolder(input, fromFile, base),
@@ -119,7 +123,8 @@ function load(input: ConfigInput): NodeConfig {
     listen: listeners(env, fromFile),
     dnsServers: dnsServers(list(env.CMAIL_DNS_SERVERS) ?? fromFile.dns?.servers ?? []),
     store: storePlace(pick(env.CMAIL_STORE_URL, fromFile.store?.url) ?? 'sqlite'),
-    tls: certificates(input, fromFile.tls, base),
+    tls,
+    acme: obtained(input, fromFile.tls, base, checkHostname(hostname), tls),
     file,
   };
 }
@@ -137,6 +142,27 @@ function certificates(
   });
   if (!('missing' in found)) return found;
   return refuse(found.missing, '', 'its other half is given', 'Name both tls.cert and tls.key, or neither.');
+}
+
+function obtained(
+  { env, cwd }: ConfigInput,
+  fromFile: TlsFileConfig | undefined,
+  base: string,
+  hostname: string,
+  tls: TlsConfig,
+): AcmeNodeConfig | null {
+  const found = acmeConfig({
+    env,
+    fromFile: fromFile?.acme,
+    hostname,
+    ownCertificate: tls.main !== null,
+    fromFileFolder: (path) => resolve(base, path),
+    fromCurrentFolder: (path) => resolve(cwd, path),
+    endpoint,
+  });
+  if (found.ok) return found.value;
+  const { key, value, reason, wouldDo } = found.failure;
+  return refuse(key, value, reason, wouldDo);
 }
 
 function storePlace(url: string): StorePlace {
@@ -196,7 +222,7 @@ function issueText(issue: z.core.$ZodIssue): string {
   const where = issue.path.join('.');
   if (issue.code === 'unrecognized_keys') {
     const keys = issue.keys.map((key) => (where === '' ? key : `${where}.${key}`)).join(', ');
-    return `unknown key ${keys}; known are data, hostname, listen.*, dns.servers, store.url, tls.cert, tls.key, [[tls.extra]]`;
+    return `unknown key ${keys}; known are data, hostname, listen.*, dns.servers, store.url, tls.cert, tls.key, [[tls.extra]], tls.acme.*`;
   }
   return `${where}: ${issue.message}`;
 }

@@ -1,4 +1,5 @@
 /** The server: takes the data folder, opens everything in order, says ready, and closes in order. */
+import type { Acme } from '../acme/acme.ts';
 import { ControlServer } from '../admin/control-server.ts';
 import { verifyPassword } from '../directory/password.ts';
 import { parseAddress } from '../mail/address.ts';
@@ -9,6 +10,7 @@ import { SmtpServer } from '../receiving/smtp-server.ts';
 import { Sender, type SenderOptions } from '../sending/sender.ts';
 import type { Storage } from '../storage/contract.ts';
 import { NODE_LEASE_MS } from '../storage/nodes-contract.ts';
+import { issuedFile, openAcme } from './acme-service.ts';
 import { createAdminContext, portMend, type Running } from './admin-context.ts';
 import type { Endpoint, NodeConfig } from './config.ts';
 import { type Core, openCore } from './core.ts';
@@ -39,6 +41,8 @@ interface Parts {
   readonly pop3: Pop3Server;
   readonly sender: Sender;
   readonly tls: TlsService;
+  /** Null without [tls.acme]. */
+  readonly acme: Acme | null;
   control: ControlServer | null;
 }
 
@@ -51,14 +55,16 @@ export async function runServer(config: NodeConfig): Promise<number> {
   try {
     const tls = await openTls(config, log);
     if (!tls.ok) return refuse(tls.failure);
+    const acme = await openAcme(config, log, () => void tls.value.reload());
+    if (!acme.ok) return refuse(acme.failure);
     const core = await openCore(config, folder.value, log);
-    parts = assemble(core, tls.value, log);
+    parts = assemble(core, { tls: tls.value, acme: acme.value }, log);
     const listeners = await openListeners(parts, config);
     if (typeof listeners === 'string') {
       await closeAll(parts, 0);
       return refuse(listeners);
     }
-    const stopped = stopSignal(tls.value);
+    const stopped = stopSignal(parts);
     await goLive(parts, folder.value, listeners, log);
     log('info', 'stopping', { signal: await stopped });
     await closeAll(parts, STOP_GRACE_MS);
@@ -77,11 +83,12 @@ function refuse(message: string): number {
   return 1;
 }
 
-function openTls({ tls: config, data: dataFolder, hostname }: NodeConfig, log: Log) {
-  return TlsService.open({ config, dataFolder, hostname, log });
+function openTls(node: NodeConfig, log: Log) {
+  const { tls: config, data: dataFolder, hostname } = node;
+  return TlsService.open({ config, dataFolder, issued: issuedFile(node), hostname, log });
 }
 
-function assemble(core: Core, tls: TlsService, log: Log): Parts {
+function assemble(core: Core, certificates: Pick<Parts, 'tls' | 'acme'>, log: Log): Parts {
   const { storage, settings, config, decision, trace } = core;
   const current = settings.current;
   const outgoing = {
@@ -109,7 +116,7 @@ function assemble(core: Core, tls: TlsService, log: Log): Parts {
     log,
     authenticate: (user, password) => authenticate(storage, user, password),
   });
-  return { core, smtp, pop3, sender, tls, control: null };
+  return { core, smtp, pop3, sender, ...certificates, control: null };
 }
 
 async function authenticate(
@@ -169,13 +176,14 @@ async function goLive(
   listeners: Record<string, string[]>,
   log: Log,
 ): Promise<void> {
-  const { core, smtp, sender, tls } = parts;
+  const { core, smtp, sender, tls, acme } = parts;
   const running: Running = {
     listeners,
     startedAtMs: Date.now(),
     sessions: () => ({ smtp: smtp.sessionList() }),
     destinations: () => sender.destinations(),
-    alarms: () => [...sender.alarms(), ...tls.alarms()],
+    alarms: () => [...sender.alarms(), ...tls.alarms(), ...(acme?.alarms() ?? [])],
+    acme: () => acme?.view() ?? null,
     certificates: () => tls.state(),
     wakeSender: () => sender.wake(),
   };
@@ -186,6 +194,7 @@ async function goLive(
   await writePidFile(folder);
   core.storage.onQueued(() => sender.wake());
   sender.start();
+  await acme?.start();
   sweepFromTimeToTime(core, log);
   process.stdout.write(`ready ${JSON.stringify(listeners)}\n`);
 }
@@ -208,16 +217,20 @@ function sweepFromTimeToTime(core: Core, log: Log): void {
   timer.unref();
 }
 
-function stopSignal(tls: TlsService): Promise<string> {
+function stopSignal({ tls, acme }: Parts): Promise<string> {
   return new Promise((resolve) => {
     process.once('SIGTERM', () => resolve('SIGTERM'));
     process.once('SIGINT', () => resolve('SIGINT'));
-    process.on('SIGHUP', () => void tls.reload());
+    process.on('SIGHUP', () => {
+      void tls.reload();
+      acme?.retryNow();
+    });
   });
 }
 
 async function closeAll(parts: Parts, graceMs: number): Promise<void> {
   await parts.control?.close();
+  await parts.acme?.close();
   parts.tls.close();
   await Promise.all([parts.smtp.close(graceMs), parts.pop3.close(graceMs), parts.sender.stop(graceMs)]);
   await parts.core.close();

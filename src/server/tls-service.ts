@@ -37,6 +37,8 @@ export interface CertificateState {
   readonly selfSigned: boolean;
   /** Made by CMail because none is configured. */
   readonly ownMade: boolean;
+  /** Obtained and renewed by ACME. */
+  readonly obtained: boolean;
   readonly validUntil: string;
   readonly daysLeft: number;
   readonly fingerprint: string;
@@ -52,14 +54,25 @@ export function selfSignedFiles(dataFolder: string): { readonly cert: string; re
   };
 }
 
-/** The files of a node, the main pair first. */
-export function certificateFiles(config: TlsConfig, dataFolder: string): readonly CertificateFiles[] {
-  return [{ ...(config.main ?? selfSignedFiles(dataFolder)), names: [] }, ...config.extra];
+/** Where a node's certificates come from. */
+export interface CertificateSources {
+  readonly config: TlsConfig;
+  readonly dataFolder: string;
+  /** The file in which ACME keeps certificate and key; null without ACME. */
+  readonly issued: string | null;
+}
+
+/** The files of a node, the main pair first: what ACME obtained, once it has, comes before the self-signed pair. */
+async function certificateFiles(sources: CertificateSources): Promise<readonly CertificateFiles[]> {
+  const { config, dataFolder, issued } = sources;
+  const obtained = issued !== null && (await statText(issued)) !== '-' ? { cert: issued, key: issued } : null;
+  const main = config.main ?? obtained ?? selfSignedFiles(dataFolder);
+  return [{ ...main, names: [] }, ...config.extra];
 }
 
 export class TlsService implements TlsProvider {
-  readonly #files: readonly CertificateFiles[];
-  readonly #ownMade: boolean;
+  readonly #sources: CertificateSources;
+  #files: readonly CertificateFiles[];
   readonly #log: Log;
   #certificates: readonly Certificate[];
   /** Why what is on disk now is not in use; null when it is. */
@@ -69,36 +82,39 @@ export class TlsService implements TlsProvider {
   #reloading: Promise<void> = Promise.resolve();
 
   private constructor(
+    sources: CertificateSources,
     files: readonly CertificateFiles[],
-    ownMade: boolean,
     certificates: readonly Certificate[],
     log: Log,
   ) {
+    this.#sources = sources;
     this.#files = files;
-    this.#ownMade = ownMade;
     this.#certificates = certificates;
     this.#log = log;
   }
 
   /** Reads everything, making the self-signed pair where none is configured; a failure says what to mend. */
-  static async open(input: {
-    readonly config: TlsConfig;
-    readonly dataFolder: string;
-    readonly hostname: string;
-    readonly log: Log;
-  }): Promise<Result<TlsService, string>> {
+  static async open(
+    input: CertificateSources & { readonly hostname: string; readonly log: Log },
+  ): Promise<Result<TlsService, string>> {
     const { config, dataFolder, hostname, log } = input;
-    const files = certificateFiles(config, dataFolder);
-    const ownMade = config.main === null;
-    if (ownMade) {
+    if (config.main === null) {
       const made = await makeWhenMissing(selfSignedFiles(dataFolder), hostname, log);
       if (!made.ok) return made;
     }
-    const loaded = await loadAll(files);
+    let files = await certificateFiles(input);
+    let loaded = await loadAll(files);
+    if (!loaded.ok && input.issued !== null && files[0]?.cert === input.issued) {
+      // ACME finds the same and obtains another; until then the server must not stay away.
+      log('error', 'the certificate obtained cannot be used', { why: loaded.failure });
+      files = await certificateFiles({ ...input, issued: null });
+      loaded = await loadAll(files);
+    }
     if (!loaded.ok) return loaded;
-    const service = new TlsService(files, ownMade, loaded.value, log);
+    const service = new TlsService(input, files, loaded.value, log);
     service.#seen = await fingerprintOf(files);
-    if (ownMade) log('warn', SELF_SIGNED, { names: loaded.value[0]?.names, mend: SELF_SIGNED_MEND });
+    if (service.state()[0]?.ownMade)
+      log('warn', SELF_SIGNED, { names: loaded.value[0]?.names, mend: SELF_SIGNED_MEND });
     service.#timer = setInterval(() => void service.#look(), LOOK_EVERY_MS);
     service.#timer.unref();
     return ok(service);
@@ -116,7 +132,7 @@ export class TlsService implements TlsProvider {
   }
 
   state(): readonly CertificateState[] {
-    return this.#certificates.map((one, index) => stateOf(one, this.#ownMade && index === 0));
+    return this.#certificates.map((one) => stateOf(one, this.#sources));
   }
 
   alarms(): readonly string[] {
@@ -137,8 +153,10 @@ export class TlsService implements TlsProvider {
   }
 
   async #reload(): Promise<void> {
-    this.#seen = await fingerprintOf(this.#files);
-    const loaded = await loadAll(this.#files);
+    const files = await certificateFiles(this.#sources);
+    this.#files = files;
+    this.#seen = await fingerprintOf(files);
+    const loaded = await loadAll(files);
     if (!loaded.ok) {
       this.#trouble = `The TLS certificate on disk is not used: ${loaded.failure} The one read before stays in use.`;
       this.#log('error', 'a certificate cannot be used; the old one stays', { why: loaded.failure });
@@ -153,25 +171,29 @@ export class TlsService implements TlsProvider {
 
 export const SELF_SIGNED = 'TLS uses a certificate that CMail made for itself';
 export const SELF_SIGNED_MEND =
-  'Name a certificate that mail programs trust as tls.cert and tls.key in cmail.toml.';
+  'Name a certificate that mail programs trust as tls.cert and tls.key in cmail.toml, or have one obtained with [tls.acme].';
 export const RENEW =
   'Put the renewed certificate and key in the same files; CMail takes them over by itself.';
 
 /** That a certificate has ended, has not begun or ends soon; null when all is well. */
-export function endWords({ file, validUntil, daysLeft }: CertificateState): string | null {
+export function endWords({ file, validUntil, daysLeft, obtained }: CertificateState): string | null {
+  // Its renewal is no work of the administrator's; when it fails, ACME says so with the reason.
+  if (obtained) return null;
   if (daysLeft < 0) return `The TLS certificate ${file} has ended at ${validUntil}`;
   if (daysLeft * DAY_MS >= NEAR_END_MS) return null;
   return `The TLS certificate ${file} ends at ${validUntil}, in ${daysLeft} days`;
 }
 
-function stateOf(certificate: Certificate, ownMade: boolean): CertificateState {
+function stateOf(certificate: Certificate, { dataFolder, issued }: CertificateSources): CertificateState {
   const { files, names, issuer, selfSigned, notAfter, fingerprint } = certificate;
+  const ownMade = files.cert === selfSignedFiles(dataFolder).cert;
   return {
     file: files.cert,
     names,
     issuer,
     selfSigned,
     ownMade,
+    obtained: files.cert === issued,
     validUntil: new Date(notAfter).toISOString(),
     daysLeft: Math.floor((notAfter - Date.now()) / DAY_MS),
     fingerprint,
@@ -181,12 +203,11 @@ function stateOf(certificate: Certificate, ownMade: boolean): CertificateState {
 
 /** The certificates as `check` finds them on disk without a server. */
 export async function certificatesOnDisk(
-  config: TlsConfig,
-  dataFolder: string,
+  sources: CertificateSources,
 ): Promise<Result<readonly CertificateState[], string>> {
-  const loaded = await loadAll(certificateFiles(config, dataFolder));
+  const loaded = await loadAll(await certificateFiles(sources));
   if (!loaded.ok) return loaded;
-  return ok(loaded.value.map((one, index) => stateOf(one, config.main === null && index === 0)));
+  return ok(loaded.value.map((one) => stateOf(one, sources)));
 }
 
 async function makeWhenMissing(

@@ -14,10 +14,10 @@ import { makeCertificates } from '../support/certificates.ts';
 import { poll, temporaryFolder } from '../support/cmail.ts';
 import { runChecked } from '../support/command.ts';
 
-async function open(t: TestContext, config: TlsConfig, dataFolder: string) {
+async function open(t: TestContext, config: TlsConfig, dataFolder: string, issued: string | null = null) {
   const lines: string[] = [];
   const log = (level: string, message: string) => lines.push(`${level} ${message}`);
-  const result = await TlsService.open({ config, dataFolder, hostname: 'mail.a.test', log });
+  const result = await TlsService.open({ config, dataFolder, issued, hostname: 'mail.a.test', log });
   if (result.ok) t.after(() => result.value.close());
   return { result, lines };
 }
