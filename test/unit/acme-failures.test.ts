@@ -198,6 +198,21 @@ test('each failure doubles the wait', async (t) => {
   }
 });
 
+test('by hand it is tried at once, but not within the time of the last try', async (t) => {
+  const world = await acmeWorld(t, { byHandMs: 1_000 });
+  world.server.behaviour.injected.push({
+    ...{ on: 'POST /new-order', times: 1, status: 400, type: 'caa', detail: 'CAA says no' },
+  });
+  const acme = await world.start();
+  assert.match((await failureOf(acme)).mend, /CAA record/);
+  acme.retryNow();
+  await sleep(300);
+  assert.equal(world.server.count('POST /new-order'), 1);
+  await sleep(1_000);
+  acme.retryNow();
+  await until('the certificate', () => acme.certificate());
+});
+
 test('the external account: missing, wrong and right', async (t) => {
   const world = await acmeWorld(t);
   const mac = Buffer.from('a key of thirty-two octets, yes!');
