@@ -2,7 +2,7 @@
 import { stat, statfs } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { systemAuthor } from '../admin/author.ts';
-import type { AdminContext, CheckFinding, Machine } from '../admin/context.ts';
+import type { AccessControl, AdminContext, CheckFinding, Machine } from '../admin/context.ts';
 import { placeOf } from '../admin/operation.ts';
 import { hashPassword } from '../directory/password.ts';
 import { systemServers } from '../dns/servers.ts';
@@ -25,6 +25,8 @@ export interface Running {
   destinations(): object;
   alarms(): readonly string[];
   certificates(): readonly CertificateState[];
+  /** Who is banned from signing in. */
+  readonly access: AccessControl;
   wakeSender(): void;
 }
 
@@ -56,6 +58,7 @@ export function createAdminContext(core: Core, running: Running | null): AdminCo
     checkTls: () => checkTls(config, running?.certificates() ?? null),
     dnsServers: () => dnsServers(config),
     machine: machineOf(config.data),
+    access: running?.access ?? null,
     wakeSender: () => running?.wakeSender(),
     makeNotices: core.makeNotices,
     hashPassword,
@@ -74,6 +77,7 @@ async function status(core: Core, running: Running | null): Promise<object> {
     startedAt: running === null ? null : isoTime(running.startedAtMs),
     listeners: running?.listeners ?? {},
     tls: running?.certificates() ?? [],
+    bans: (running?.access.bans() ?? []).map(({ until, ...ban }) => ({ ...ban, until: isoTime(until) })),
     sessions: running?.sessions() ?? {},
     queue: queue === null ? null : { ...queue, oldestAt: isoTime(queue.oldestAt) },
     destinations: running?.destinations() ?? [],
