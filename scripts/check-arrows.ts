@@ -13,7 +13,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   dns: ['mail'],
   settings: ['mail'],
   storage: ['mail'],
-  directory: ['storage', 'mail'],
+  directory: ['storage', 'listening', 'mail'],
   routing: ['dns', 'settings', 'mail'],
   queue: ['storage', 'mail'],
   mailbox: ['storage', 'mail'],

@@ -36,6 +36,22 @@ export interface CheckFinding {
   readonly mend?: string;
 }
 
+/** A network that may not sign in for a while. */
+export interface AccessBan {
+  readonly network: string;
+  /** ms since 1970. */
+  readonly until: number;
+  readonly times: number;
+  readonly failures: number;
+}
+
+/** Who is banned from signing in to this server. */
+export interface AccessControl {
+  bans(): readonly AccessBan[];
+  /** False when there was no such ban. */
+  unban(network: string): boolean;
+}
+
 /** The machine under the server, as far as `check` looks at it. */
 export interface Machine {
   readonly dataFolder: string;
@@ -76,6 +92,8 @@ export interface AdminContext {
   /** The DNS servers asked, as `address:port`. */
   readonly dnsServers: () => Promise<readonly string[]>;
   readonly machine: Machine;
+  /** null when no server runs, and so nobody is banned. */
+  readonly access: AccessControl | null;
   /** Something may have become due. */
   readonly wakeSender: () => void;
   readonly makeNotices: MakeNotices;

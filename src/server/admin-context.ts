@@ -3,7 +3,7 @@ import { stat, statfs } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AcmeView } from '../acme/contract.ts';
 import { systemAuthor } from '../admin/author.ts';
-import type { AdminContext, CheckFinding, Machine } from '../admin/context.ts';
+import type { AccessControl, AdminContext, CheckFinding, Machine } from '../admin/context.ts';
 import { placeOf } from '../admin/operation.ts';
 import { hashPassword } from '../directory/password.ts';
 import { systemServers } from '../dns/servers.ts';
@@ -29,6 +29,8 @@ export interface Running {
   /** Null without [tls.acme]. */
   acme(): AcmeView | null;
   certificates(): readonly CertificateState[];
+  /** Who is banned from signing in. */
+  readonly access: AccessControl;
   wakeSender(): void;
 }
 
@@ -63,6 +65,7 @@ export function createAdminContext(core: Core, running: Running | null): AdminCo
     ],
     dnsServers: () => dnsServers(config),
     machine: machineOf(config.data),
+    access: running?.access ?? null,
     wakeSender: () => running?.wakeSender(),
     makeNotices: core.makeNotices,
     hashPassword,
@@ -82,6 +85,7 @@ async function status(core: Core, running: Running | null): Promise<object> {
     listeners: running?.listeners ?? {},
     tls: running?.certificates() ?? [],
     acme: running?.acme() ?? null,
+    bans: (running?.access.bans() ?? []).map(({ until, ...ban }) => ({ ...ban, until: isoTime(until) })),
     sessions: running?.sessions() ?? {},
     queue: queue === null ? null : { ...queue, oldestAt: isoTime(queue.oldestAt) },
     destinations: running?.destinations() ?? [],

@@ -35,6 +35,8 @@ export interface NodeConfig {
   readonly tls: TlsConfig;
   /** Where certificates are obtained; null: they are not. */
   readonly acme: AcmeNodeConfig | null;
+  /** Addresses and ranges whose connections begin with a PROXY header. */
+  readonly proxies: readonly string[];
   /** The file read, null without one. */
   readonly file: string | null;
 }
@@ -56,14 +58,14 @@ export interface ConfigError {
 const INSTALLATION = resolve(import.meta.dirname, '../..');
 const DEFAULT_LISTEN: Readonly<Record<ListenerName, readonly string[]>> = {
   smtp: ['127.0.0.1:2525'],
-  submission: [],
-  submissions: [],
+  submission: ['127.0.0.1:2587'],
+  submissions: ['127.0.0.1:2465'],
   pop3: ['127.0.0.1:2110'],
-  pop3s: [],
+  pop3s: ['127.0.0.1:2995'],
   imap: [],
   imaps: [],
 };
-const SERVICES_THAT_EXIST: readonly ListenerName[] = ['smtp', 'pop3'];
+const SERVICES_THAT_EXIST: readonly ListenerName[] = ['smtp', 'submission', 'submissions', 'pop3', 'pop3s'];
 const LISTENERS = Object.keys(DEFAULT_LISTEN) as ListenerName[];
 
 const endpoints = z.array(z.string());
@@ -86,6 +88,7 @@ const fileSchema = z
     dns: z.strictObject({ servers: endpoints }).partial(),
     store: z.strictObject({ url: z.string() }).partial(),
     tls: tlsSchema,
+    proxy: z.strictObject({ from: endpoints }).partial(),
   })
   .partial();
 
@@ -125,6 +128,7 @@ function load(input: ConfigInput): NodeConfig {
     store: storePlace(pick(env.CMAIL_STORE_URL, fromFile.store?.url) ?? 'sqlite'),
     tls,
     acme: obtained(input, fromFile.tls, base, checkHostname(hostname), tls),
+    proxies: proxies(list(env.CMAIL_PROXY_FROM) ?? fromFile.proxy?.from ?? []),
     file,
   };
 }
@@ -222,7 +226,7 @@ function issueText(issue: z.core.$ZodIssue): string {
   const where = issue.path.join('.');
   if (issue.code === 'unrecognized_keys') {
     const keys = issue.keys.map((key) => (where === '' ? key : `${where}.${key}`)).join(', ');
-    return `unknown key ${keys}; known are data, hostname, listen.*, dns.servers, store.url, tls.cert, tls.key, [[tls.extra]], tls.acme.*`;
+    return `unknown key ${keys}; known are data, hostname, listen.*, dns.servers, store.url, tls.cert, tls.key, [[tls.extra]], tls.acme.*, proxy.from`;
   }
   return `${where}: ${issue.message}`;
 }
@@ -264,6 +268,22 @@ function endpoint(key: string, text: string): Endpoint {
     refuse(key, text, 'it is not an address with a port', '"127.0.0.1:2525" or "[::1]:2525" would do.');
   }
   return { host, port };
+}
+
+function proxies(texts: readonly string[]): string[] {
+  return texts.map((text) => {
+    const [address = '', prefix] = text.split('/', 2);
+    const bits = isIP(address) === 6 ? 128 : 32;
+    const fits =
+      prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) > 0 && Number(prefix) <= bits);
+    if (isIP(address) !== 0 && fits) return text;
+    return refuse(
+      'proxy.from',
+      text,
+      'it is not an address or a range',
+      '"192.0.2.1" or "10.0.0.0/24" would do.',
+    );
+  });
 }
 
 function dnsServers(texts: readonly string[]): string[] {

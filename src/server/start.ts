@@ -1,18 +1,19 @@
 /** The server: takes the data folder, opens everything in order, says ready, and closes in order. */
 import type { Acme } from '../acme/acme.ts';
 import { ControlServer } from '../admin/control-server.ts';
-import { verifyPassword } from '../directory/password.ts';
-import { parseAddress } from '../mail/address.ts';
+import { SignIn } from '../directory/sign-in.ts';
+import { proxyList } from '../listening/arrival.ts';
 import { describeError } from '../mail/failure.ts';
+import type { Authenticate } from '../pop3/connection.ts';
 import { Pop3Server } from '../pop3/server.ts';
 import { createRedecide } from '../receiving/redecide.ts';
 import { SmtpServer } from '../receiving/smtp-server.ts';
+import { Submission } from '../receiving/submission.ts';
 import { Sender, type SenderOptions } from '../sending/sender.ts';
-import type { Storage } from '../storage/contract.ts';
 import { NODE_LEASE_MS } from '../storage/nodes-contract.ts';
 import { issuedFile, openAcme } from './acme-service.ts';
 import { createAdminContext, portMend, type Running } from './admin-context.ts';
-import type { Endpoint, NodeConfig } from './config.ts';
+import type { Endpoint, ListenerName, NodeConfig } from './config.ts';
 import { type Core, openCore } from './core.ts';
 import { type DataFolder, openDataFolder, removePidFile, writePidFile } from './data-folder.ts';
 import { followChanges } from './follow-changes.ts';
@@ -31,10 +32,6 @@ const SWEEP_EVERY_MS = 60_000;
  */
 const SHARED_STORE: Partial<SenderOptions> = { leaseMs: NODE_LEASE_MS, renewMs: NODE_LEASE_MS / 4 };
 
-/** Compared with when the account does not exist, so that the answer takes as long as for one that does. */
-const NO_ACCOUNT_HASH =
-  '$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA';
-
 interface Parts {
   readonly core: Core;
   readonly smtp: SmtpServer;
@@ -43,6 +40,8 @@ interface Parts {
   readonly tls: TlsService;
   /** Null without [tls.acme]. */
   readonly acme: Acme | null;
+  readonly signIn: SignIn;
+  readonly submission: Submission;
   control: ControlServer | null;
 }
 
@@ -88,7 +87,7 @@ function openTls(node: NodeConfig, log: Log) {
   return TlsService.open({ config, dataFolder, issued: issuedFile(node), hostname, log });
 }
 
-function assemble(core: Core, certificates: Pick<Parts, 'tls' | 'acme'>, log: Log): Parts {
+function assemble(core: Core, { tls, acme }: Pick<Parts, 'tls' | 'acme'>, log: Log): Parts {
   const { storage, settings, config, decision, trace } = core;
   const current = settings.current;
   const outgoing = {
@@ -101,36 +100,31 @@ function assemble(core: Core, certificates: Pick<Parts, 'tls' | 'acme'>, log: Lo
     log,
   };
   const sender = new Sender(outgoing, config.store.kind === 'sqlite' ? {} : SHARED_STORE);
-  const smtp = new SmtpServer({
-    hostname: config.hostname,
-    settings: current,
-    storage,
-    storeAwayMs: core.storeAwayMs,
-    trace,
-    decision,
-    log,
-  });
+  const signIn = new SignIn(storage, log);
+  const submission = new Submission(decision.directory, current);
+  const isProxy = proxyList(config.proxies);
+  const receiving = {
+    ...{ hostname: config.hostname, settings: current, storage, storeAwayMs: core.storeAwayMs },
+    ...{ trace, decision, log, tls, signIn, submission },
+  };
+  const smtp = new SmtpServer(receiving, { isProxy });
   const pop3 = new Pop3Server({
     mailboxes: storage,
     hostname: config.hostname,
     log,
-    authenticate: (user, password) => authenticate(storage, user, password),
+    authenticate: (request) => collect(signIn, request),
+    limits: () => current().strangers.pop3Sessions,
+    tls,
+    isProxy,
   });
-  return { core, smtp, pop3, sender, ...certificates, control: null };
+  return { core, smtp, pop3, sender, tls, acme, signIn, submission, control: null };
 }
 
-async function authenticate(
-  storage: Storage,
-  user: string,
-  password: string,
-): ReturnType<ConstructorParameters<typeof Pop3Server>[0]['authenticate']> {
-  const refused = { failure: 'auth', text: 'user name or password is wrong' } as const;
-  const address = parseAddress(user);
-  const account = address.ok ? await storage.account(address.value.text) : null;
-  const hash = account === null ? null : await storage.passwordHash(account.id);
-  const matches = await verifyPassword(password, hash ?? NO_ACCOUNT_HASH);
-  if (account === null || hash === null || !matches) return refused;
-  return account.enabled ? { accountId: account.id } : { failure: 'auth', text: 'this account is disabled' };
+/** Signs in to collect mail. */
+async function collect(signIn: SignIn, request: Parameters<Authenticate>[0]): ReturnType<Authenticate> {
+  const answer = await signIn.check({ ...request, service: 'pop3', scope: 'collect' });
+  if (answer.ok) return { accountId: answer.accountId };
+  return { failure: answer.kind === 'refused' ? 'auth' : 'sys', text: answer.text };
 }
 
 /** Opens every listener; a message when one cannot be. */
@@ -139,10 +133,9 @@ async function openListeners(parts: Parts, config: NodeConfig): Promise<Record<s
   const smtp: { address: string; port: number }[] = [];
   for (const [name, endpoints] of Object.entries(config.listen)) {
     if (endpoints.length === 0) continue;
-    const service = name === 'pop3' ? parts.pop3 : parts.smtp;
     opened[name] = [];
     for (const endpoint of endpoints) {
-      const result = await tryListen(service, name, endpoint);
+      const result = await tryListen(parts, name as ListenerName, endpoint);
       if (typeof result === 'string') return result;
       if (name === 'smtp') smtp.push(result);
       opened[name].push(
@@ -157,12 +150,15 @@ async function openListeners(parts: Parts, config: NodeConfig): Promise<Record<s
 }
 
 async function tryListen(
-  service: SmtpServer | Pop3Server,
-  name: string,
+  { smtp, pop3 }: Parts,
+  name: ListenerName,
   { host, port }: Endpoint,
 ): Promise<{ address: string; port: number } | string> {
   try {
-    return await service.listen(host, port);
+    const implicitTls = name === 'submissions' || name === 'pop3s';
+    if (name === 'pop3' || name === 'pop3s') return await pop3.listen(host, port, { implicitTls });
+    const service = name === 'smtp' ? 'smtp' : 'submission';
+    return await smtp.listen(host, port, { service, implicitTls });
   } catch (error) {
     const why = error as NodeJS.ErrnoException;
     const reason = why.code === 'EADDRINUSE' ? 'the port is in use' : describeError(error);
@@ -176,14 +172,15 @@ async function goLive(
   listeners: Record<string, string[]>,
   log: Log,
 ): Promise<void> {
-  const { core, smtp, sender, tls, acme } = parts;
+  const { core, smtp, sender, tls, acme, signIn, submission } = parts;
   const running: Running = {
     listeners,
     startedAtMs: Date.now(),
     sessions: () => ({ smtp: smtp.sessionList() }),
     destinations: () => sender.destinations(),
-    alarms: () => [...sender.alarms(), ...tls.alarms(), ...(acme?.alarms() ?? [])],
+    alarms: () => [...sender.alarms(), ...tls.alarms(), ...(acme?.alarms() ?? []), ...submission.alarms()],
     acme: () => acme?.view() ?? null,
+    access: signIn.throttle,
     certificates: () => tls.state(),
     wakeSender: () => sender.wake(),
   };

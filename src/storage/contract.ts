@@ -4,6 +4,7 @@
  * otherwise. No call blocks the event loop. A call rejects with `StorageError` only.
  */
 import type { MessageId } from '../mail/message-id.ts';
+import type { CredentialStore } from './credentials-contract.ts';
 import type { NodeStore } from './nodes-contract.ts';
 
 export type StorageErrorKind =
@@ -71,6 +72,7 @@ export interface MessageSource {
   readonly address: string | null;
   readonly helo: string | null;
   readonly user: string | null;
+  /** `ESMTPSA` (RFC 3848) and the like; under TLS its version and cipher follow in parentheses. */
   readonly protocol: string | null;
 }
 
@@ -419,7 +421,13 @@ export interface SettingsStore {
 
 // ---------------------------------------------------------------- the whole
 
-export interface Storage extends QueueStore, DirectoryStore, MailboxStore, SettingsStore, NodeStore {
+export interface Storage
+  extends QueueStore,
+    DirectoryStore,
+    MailboxStore,
+    SettingsStore,
+    CredentialStore,
+    NodeStore {
   /** Known at once; never given twice, also across nodes and crashes. */
   nextMessageId(): MessageId;
   openWriter(): BodyWriter;

@@ -1,6 +1,7 @@
 /** What every storage engine must do. `makePlace` gives each test a store of its own. */
 
 import { bodySuite } from './storage-bodies.ts';
+import { credentialSuite } from './storage-credentials.ts';
 import { directorySuite } from './storage-directory.ts';
 import type { MakePlace } from './storage-fixture.ts';
 import { nodeSuite } from './storage-node.ts';
@@ -12,5 +13,6 @@ export function storageSuite(engine: string, makePlace: MakePlace): void {
   queueSuite(engine, makePlace);
   queueActionsSuite(engine, makePlace);
   directorySuite(engine, makePlace);
+  credentialSuite(engine, makePlace);
   nodeSuite(engine, makePlace);
 }

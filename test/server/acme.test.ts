@@ -1,7 +1,9 @@
 /** [tls.acme] in the whole server, with a real ACME server on loopback. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import type { AcmeView } from '../../src/acme/contract.ts';
 import type { CertificateState } from '../../src/server/tls-service.ts';
 import { type AcmeServer, startAcmeServer } from '../support/acme-server.ts';
@@ -32,10 +34,24 @@ function tlsOf(all: readonly Finding[]): string[] {
   return all.filter(({ topic }) => topic === 'tls').map(({ level, text }) => `${level} ${text}`);
 }
 
+/** A POP3 session under TLS, greeted. */
+async function collecting(t: TestContext, cmail: Cmail, more: ConnectionOptions): Promise<TLSSocket> {
+  const socket = connect({ ...cmail.listeners.pop3s, servername: 'mail.example.test', ...more });
+  t.after(() => void socket.destroy());
+  assert.match(await reply(socket), /^\+OK/);
+  return socket;
+}
+
+async function reply(socket: TLSSocket): Promise<string> {
+  const [chunk] = (await once(socket, 'data')) as [Buffer];
+  return chunk.toString('latin1');
+}
+
 async function start(t: TestContext, server: AcmeServer, port: number): Promise<Cmail> {
   server.behaviour.httpPort = port;
   const acme = { directory: server.directory, listen: [`127.0.0.1:${port}`], caFile: server.caFile };
-  return startCmail(t, { config: { hostname: 'mail.example.test', tls: { acme } } });
+  const listen = { pop3s: ['127.0.0.1:0'] };
+  return startCmail(t, { config: { hostname: 'mail.example.test', listen, tls: { acme } } });
 }
 
 test('from the self-signed certificate to that of the CA without a restart, and kept over one', async (t) => {
@@ -46,11 +62,17 @@ test('from the self-signed certificate to that of the CA without a restart, and 
   const before = await status(cmail);
   assert.equal(before.tls[0]?.ownMade, true);
   assert.equal(before.acme?.certificate, null);
+  const old = await collecting(t, cmail, { rejectUnauthorized: false });
   resolve();
   const after = await cmail.waitFor('the certificate', async () => {
     const now = await status(cmail);
     return now.tls[0]?.obtained === true && now;
   });
+  const fresh = await collecting(t, cmail, { ca: server.root });
+  assert.ok(fresh.authorized);
+  old.write('NOOP\r\nQUIT\r\n');
+  assert.match(await reply(old), /^(\+OK|-ERR)/, 'a session under way goes on');
+
   assert.deepEqual(after.tls[0]?.names, ['mail.example.test']);
   assert.match(after.tls[0]?.issuer ?? '', /ACME test CA/);
   assert.equal(after.acme?.renewal?.by, 'two-thirds');

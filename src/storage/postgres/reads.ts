@@ -12,6 +12,7 @@ import {
 import type { In, Out, ReadOps, StoredContent } from '../shared/operations.ts';
 import { CHECKS, SHOWN } from '../shared/verify-checks.ts';
 import type { Runner } from './connection.ts';
+import { credentialReads } from './credentials.ts';
 import * as queue from './read-queue.ts';
 
 const INBOX_PAGE = 10_000;
@@ -36,6 +37,7 @@ export function makeReads(db: Runner, nodeId: string): Omit<Reads, 'verify'> {
     findChunk: (request) => findChunk(db, request),
     inbox: (request) => inbox(db, request),
     ...directoryReads(db),
+    ...credentialReads(db),
     ...settingReads(db),
   };
 }

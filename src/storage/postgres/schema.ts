@@ -96,8 +96,20 @@ const VERSION_1: readonly string[] = [
   'CREATE INDEX pending_body_node ON pending_body (node)',
 ];
 
+/** Version 2, which is SQLite's version 3. */
+const VERSION_2: readonly string[] = [
+  `CREATE TABLE app_password (
+    account_id bigint NOT NULL, name text COLLATE "C" NOT NULL, hash text NOT NULL, scopes text NOT NULL,
+    created_at bigint NOT NULL, last_used_at bigint, PRIMARY KEY (account_id, name)
+  )`,
+  `CREATE TABLE sign_in (
+    account_id bigint NOT NULL, n bigint NOT NULL, at bigint NOT NULL, detail text NOT NULL,
+    PRIMARY KEY (account_id, n)
+  )`,
+];
+
 /** Step n brings a store from version n to n + 1; a step that was released is never edited. */
-export const MIGRATIONS: readonly (readonly string[])[] = [VERSION_1];
+export const MIGRATIONS: readonly (readonly string[])[] = [VERSION_1, VERSION_2];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 
 const ATTEMPTS = 10;

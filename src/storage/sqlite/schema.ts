@@ -87,8 +87,20 @@ ALTER TABLE recipient ADD COLUMN crashes INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX recipient_crashed ON recipient (message_id) WHERE state = 2 AND crashes > 2;
 `;
 
+/** Version 3: passwords beside an account's own, and who signed in. The hash is of a secret nobody can guess. */
+const VERSION_3 = `
+CREATE TABLE app_password (
+  account_id INTEGER NOT NULL, name TEXT NOT NULL, hash TEXT NOT NULL, scopes TEXT NOT NULL,
+  created_at INTEGER NOT NULL, last_used_at INTEGER, PRIMARY KEY (account_id, name)
+) WITHOUT ROWID;
+CREATE TABLE sign_in (
+  account_id INTEGER NOT NULL, n INTEGER NOT NULL, at INTEGER NOT NULL, detail TEXT NOT NULL,
+  PRIMARY KEY (account_id, n)
+) WITHOUT ROWID;
+`;
+
 /** Step n brings a store from version n to n + 1; a step that was released is never edited. */
-export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2];
+export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 
 export interface ConnectionOptions {

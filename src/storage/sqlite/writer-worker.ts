@@ -7,6 +7,7 @@ import type { PostedGroup, PostedOp, ThreadData, ThreadMessage } from './protoco
 import { openConnection } from './schema.ts';
 import { BodyTable } from './write-bodies.ts';
 import { BulkActions } from './write-bulk.ts';
+import { CredentialTables } from './write-credentials.ts';
 import { DirectoryTables } from './write-directory.ts';
 import { MessageTables } from './write-messages.ts';
 import { ClaimTables } from './write-queue.ts';
@@ -18,7 +19,8 @@ function makeHandlers(context: WriterContext): Handlers<WriteOps> {
   const messages = new MessageTables(context, bodies);
   const claims = new ClaimTables(context, messages, bodies);
   const bulk = new BulkActions(context, messages, claims);
-  const directory = new DirectoryTables(context, bodies);
+  const credentials = new CredentialTables(context);
+  const directory = new DirectoryTables(context, bodies, (accountId) => credentials.forget(accountId));
   const settings = new SettingTables(context);
   return {
     reserveIds: ({ count }) => settings.reserveIds(count),
@@ -52,6 +54,9 @@ function makeHandlers(context: WriterContext): Handlers<WriteOps> {
     movePostmaster: ({ address }) => directory.movePostmaster(address),
     addAlias: (alias) => directory.addAlias(alias),
     removeAlias: ({ address }) => directory.removeAlias(address),
+    addAppPassword: (input) => credentials.add(input),
+    revokeAppPassword: (input) => credentials.revoke(input),
+    recordSignIn: (input) => credentials.record(input),
     removeEntries: ({ accountId, uids }) => directory.removeEntries(accountId, uids),
     writeSettings: (input) => settings.write(input),
     keepSecret: ({ name, value }) => settings.keepSecret(name, value),
