@@ -1,4 +1,6 @@
 /** Every administration operation by name; the command line and the control socket use this table. */
+
+import { accessOperations } from './access-operations.ts';
 import { type AdminContext, OperationError } from './context.ts';
 import { accountOperations, aliasOperations, domainOperations } from './directory-operations.ts';
 import { mailOperations } from './mail-operations.ts';
@@ -13,6 +15,7 @@ const table: ReadonlyMap<string, OperationTable[string]> = new Map(
     ...domainOperations,
     ...accountOperations,
     ...aliasOperations,
+    ...accessOperations,
     ...queueOperations,
     ...mailOperations,
     ...serverOperations,

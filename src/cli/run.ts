@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { OperationError } from '../admin/context.ts';
 import { describeError } from '../mail/failure.ts';
 import { programVersion } from '../server/version.ts';
+import { addAccessCommands } from './commands/access.ts';
 import { addAccountCommands } from './commands/account.ts';
 import { addAliasCommands } from './commands/alias.ts';
 import { addDomainCommands } from './commands/domain.ts';
@@ -49,6 +50,7 @@ function createProgram(session: CliSession, versionText: string): Command {
   addServerCommands(program, session);
   addDomainCommands(program, session);
   addAccountCommands(program, session);
+  addAccessCommands(program, session);
   addAliasCommands(program, session);
   addSettingsCommands(program, session);
   addExplainCommand(program, session);
