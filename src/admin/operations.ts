@@ -3,6 +3,7 @@
 import { accessOperations } from './access-operations.ts';
 import { type AdminContext, OperationError } from './context.ts';
 import { accountOperations, aliasOperations, domainOperations } from './directory-operations.ts';
+import { dnsOperations } from './dns-operations.ts';
 import { mailOperations } from './mail-operations.ts';
 import type { OperationTable } from './operation.ts';
 import { queueOperations } from './queue-operations.ts';
@@ -16,6 +17,7 @@ const table: ReadonlyMap<string, OperationTable[string]> = new Map(
     ...accountOperations,
     ...aliasOperations,
     ...accessOperations,
+    ...dnsOperations,
     ...queueOperations,
     ...mailOperations,
     ...serverOperations,

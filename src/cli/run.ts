@@ -5,6 +5,7 @@ import { programVersion } from '../server/version.ts';
 import { addAccessCommands } from './commands/access.ts';
 import { addAccountCommands } from './commands/account.ts';
 import { addAliasCommands } from './commands/alias.ts';
+import { addDnsCommands } from './commands/dns.ts';
 import { addDomainCommands } from './commands/domain.ts';
 import { addMailCommands } from './commands/mail.ts';
 import { addQueueCommands } from './commands/queue.ts';
@@ -51,6 +52,7 @@ function createProgram(session: CliSession, versionText: string): Command {
   addDomainCommands(program, session);
   addAccountCommands(program, session);
   addAccessCommands(program, session);
+  addDnsCommands(program, session);
   addAliasCommands(program, session);
   addSettingsCommands(program, session);
   addExplainCommand(program, session);
