@@ -1,6 +1,9 @@
 /** Every administration operation by name; the command line and the control socket use this table. */
+
+import { accessOperations } from './access-operations.ts';
 import { type AdminContext, OperationError } from './context.ts';
 import { accountOperations, aliasOperations, domainOperations } from './directory-operations.ts';
+import { dnsOperations } from './dns-operations.ts';
 import { mailOperations } from './mail-operations.ts';
 import type { OperationTable } from './operation.ts';
 import { queueOperations } from './queue-operations.ts';
@@ -13,6 +16,8 @@ const table: ReadonlyMap<string, OperationTable[string]> = new Map(
     ...domainOperations,
     ...accountOperations,
     ...aliasOperations,
+    ...accessOperations,
+    ...dnsOperations,
     ...queueOperations,
     ...mailOperations,
     ...serverOperations,

@@ -108,7 +108,7 @@ function describe(files: CertificateFiles, parsed: X509Certificate, context: Sec
     files,
     names: [...new Set([...files.names, ...ownNames].map((name) => name.toLowerCase()))],
     issuer: parsed.issuer.replaceAll('\n', ', '),
-    selfSigned: parsed.checkIssued(parsed),
+    selfSigned: parsed.issuer === parsed.subject,
     notBefore: Date.parse(parsed.validFrom),
     notAfter: Date.parse(parsed.validTo),
     fingerprint: parsed.fingerprint256.replaceAll(':', '').toLowerCase(),
