@@ -62,7 +62,8 @@ export function keyFromPem(pem: string): KeyObject | undefined {
   }
 }
 
-function publicKeyDer(key: KeyObject): Buffer {
+/** SubjectPublicKeyInfo. */
+export function publicKeyDer(key: KeyObject): Buffer {
   return createPublicKey(key).export({ type: 'spki', format: 'der' });
 }
 
@@ -71,16 +72,17 @@ function signed(key: KeyObject, contents: Buffer): Buffer {
 }
 
 function subject(commonName: string): Buffer {
-  if (commonName.length > MAX_COMMON_NAME) return sequence();
   return sequence(der(TAG.set, sequence(oid(OID.commonName), der(TAG.utf8, Buffer.from(commonName)))));
 }
 
-function extension(id: string, value: Uint8Array, critical = false): Buffer {
+/** One extension of a certificate or request (RFC 5280 §4.1); `value` is its DER. */
+export function extension(id: string, value: Uint8Array, critical = false): Buffer {
   const flag = critical ? [der(TAG.boolean, Buffer.from([0xff]))] : [];
   return sequence(oid(id), ...flag, der(TAG.octetString, value));
 }
 
-function altNames(names: readonly string[]): Buffer {
+/** The extension that names hosts. */
+export function altNames(names: readonly string[]): Buffer {
   const entries = names.map((name) => der(implicitTag(2), Buffer.from(name, 'ascii')));
   return extension(OID.subjectAltName, sequence(...entries));
 }
@@ -92,14 +94,48 @@ export function certificateRequest(names: readonly string[], key: KeyObject): Bu
     key,
     sequence(
       integer(Buffer.from([0])),
-      subject(names[0] ?? ''),
+      // Optional beside the names in the extension; some CAs of companies want it.
+      (names[0] ?? '').length > MAX_COMMON_NAME ? sequence() : subject(names[0] ?? ''),
       publicKeyDer(key),
       der(contextTag(0), extensions),
     ),
   );
 }
 
-/** PEM of the self-signed certificate that answers a TLS-ALPN-01 challenge (RFC 8737 §3). */
+export interface SelfSigned {
+  readonly name: string;
+  readonly key: KeyObject;
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+  readonly extensions: readonly Buffer[];
+}
+
+/** PEM of a certificate signed with its own key (RFC 5280 §4.1, version 3). */
+export function selfSignedCertificate({
+  name,
+  key,
+  notBeforeMs,
+  notAfterMs,
+  extensions,
+}: SelfSigned): string {
+  const who = subject(name.slice(0, MAX_COMMON_NAME));
+  const toBeSigned = sequence(
+    der(contextTag(0), integer(Buffer.from([2]))),
+    integer(Buffer.concat([Buffer.from([1]), randomBytes(15)])),
+    sequence(oid(OID.ecdsaWithSha256)),
+    who,
+    sequence(time(notBeforeMs), time(notAfterMs)),
+    who,
+    publicKeyDer(key),
+    der(contextTag(3), sequence(...extensions)),
+  );
+  const body = signed(key, toBeSigned)
+    .toString('base64')
+    .replace(/.{1,64}/g, '$&\n');
+  return `-----BEGIN CERTIFICATE-----\n${body}-----END CERTIFICATE-----\n`;
+}
+
+/** PEM of the certificate that answers a TLS-ALPN-01 challenge (RFC 8737 §3). */
 export function challengeCertificate(
   name: string,
   keyAuthorization: string,
@@ -107,25 +143,10 @@ export function challengeCertificate(
   nowMs: number,
 ): string {
   const digest = createHash('sha256').update(keyAuthorization).digest();
-  const extensions = sequence(
-    altNames([name]),
-    extension(OID.acmeIdentifier, der(TAG.octetString, digest), true),
-  );
-  const who = subject(name);
-  const toBeSigned = sequence(
-    der(contextTag(0), integer(Buffer.from([2]))),
-    integer(Buffer.concat([Buffer.from([1]), randomBytes(15)])),
-    sequence(oid(OID.ecdsaWithSha256)),
-    who,
-    sequence(time(nowMs - DAY_MS), time(nowMs + DAY_MS)),
-    who,
-    publicKeyDer(key),
-    der(contextTag(3), extensions),
-  );
-  const body = signed(key, toBeSigned)
-    .toString('base64')
-    .replace(/.{1,64}/g, '$&\n');
-  return `-----BEGIN CERTIFICATE-----\n${body}-----END CERTIFICATE-----\n`;
+  return selfSignedCertificate({
+    ...{ name, key, notBeforeMs: nowMs - DAY_MS, notAfterMs: nowMs + DAY_MS },
+    extensions: [altNames([name]), extension(OID.acmeIdentifier, der(TAG.octetString, digest), true)],
+  });
 }
 
 /** A certificate with its key, as used. */
