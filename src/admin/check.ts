@@ -9,6 +9,7 @@ import { describeError } from '../mail/failure.ts';
 import { networkContains } from '../settings/networks.ts';
 import { checkClock, checkDisk } from './check-machine.ts';
 import { checkDomains, checkHostname, checkSmtpHostName } from './check-names.ts';
+import { checkNodes } from './check-nodes.ts';
 import { checkResolvers } from './check-resolver.ts';
 import type { AdminContext, CheckFinding } from './context.ts';
 import { error, fine, warning } from './finding.ts';
@@ -45,6 +46,7 @@ export async function checkAll(
     ['hosts', () => context.checkHosts(probe)],
     ['ports', () => context.checkPorts()],
     ['tls', () => context.checkTls()],
+    ['nodes', () => nodesOf(context)],
     ['disk', async () => [checkDisk(machine.dataFolder, await machine.diskSpace())]],
     ['clock', () => clockOf(context)],
   ];
@@ -72,6 +74,11 @@ async function bounded([topic, work]: Part, limitMs: number): Promise<readonly C
   } finally {
     clearTimeout(timer);
   }
+}
+
+async function nodesOf({ storage, settings, hostname }: AdminContext): Promise<readonly CheckFinding[]> {
+  const { ownNames } = settings.current();
+  return checkNodes({ hostname, ownNames, nodeId: storage.nodeId, nodes: await storage.nodes() });
 }
 
 async function clockOf({ storage, machine }: AdminContext): Promise<readonly CheckFinding[]> {

@@ -25,7 +25,7 @@ export interface CheckFinding {
   readonly level: 'ok' | 'skipped' | 'warning' | 'error';
   /**
    * What it is about: `settings`, `relay`, `directory`, `resolver`, `dns`, `smtp-host`, `outbound`, `ports`,
-   * `tls`, `disk`, `clock`; `hosts` when neither of the two in the middle could be tried.
+   * `tls`, `nodes`, `disk`, `clock`; `hosts` when neither of the two in the middle could be tried.
    */
   readonly topic: string;
   /** What was found. */

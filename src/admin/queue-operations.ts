@@ -91,8 +91,8 @@ async function act(
   selector: SelectorArguments,
   action: 'retry' | 'hold' | 'release' | 'delete',
 ): Promise<{ recipients: number }> {
-  const { storage, wakeSender } = context;
-  const recipients = await storage[action](await selectorOf(context, selector));
+  const { storage, wakeSender, author } = context;
+  const recipients = await storage[action](await selectorOf(context, selector), author);
   wakeSender();
   return { recipients };
 }

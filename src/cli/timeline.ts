@@ -113,10 +113,18 @@ function eventLines(event: EventView): readonly string[] {
     case 'held':
     case 'released':
     case 'deleted':
-      return [`${who} ${kind} by ${typeof detail.by === 'string' ? detail.by : 'an administrator'}`];
+      return [`${who} ${kind}${actorText(detail)}`];
+    case 'retried':
+      return [`${who} to be tried at once${actorText(detail)}`];
     default:
       return [`${kind} ${who} ${JSON.stringify(detail)}`];
   }
+}
+
+/** Who asked for it, or what made CMail do it. Stores of older versions tell neither. */
+function actorText({ by, reason }: Record<string, unknown>): string {
+  if (typeof by === 'string') return ` by ${by}`;
+  return typeof reason === 'string' ? `: ${reason}` : ' by an administrator';
 }
 
 function receivedText({ sender, sizeBytes, source }: Record<string, unknown>): string {

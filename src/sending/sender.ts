@@ -42,6 +42,8 @@ const REST_MS = 100;
  * they delivered meanwhile, before it takes anything.
  */
 const AFTER_AWAY_MS = 8_000;
+/** How often the log tells that the queue cannot be read. */
+const SAY_EVERY_MS = 60_000;
 /** Wait for sessions that were told to end. */
 const LAST_GRACE_MS = 2_000;
 /** With MX resolution off all mail has the same next hop, whatever its destination. */
@@ -89,6 +91,7 @@ export class Sender {
   #releaseAt = 0;
   /** Since when the queue cannot be read, ms; null while it can. */
   #awaySince: number | null = null;
+  #sayAgainAt = 0;
   /** Until when only what this node has something to record of is claimed, ms. */
   #heedOthersUntil = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -134,20 +137,23 @@ export class Sender {
     });
   }
 
-  /** Takes no more work, lets sessions finish for `graceMs`, then ends them. What is unfinished is due again. */
+  /**
+   * Takes no more work, lets sessions finish for `graceMs`, then ends them. What is unfinished is due again. Resolves
+   * `graceMs` and twice `LAST_GRACE_MS` after the call at the latest, even when the store answers no more.
+   */
   async stop(graceMs: number): Promise<void> {
     if (this.#state === 'stopping') return;
     this.#state = 'stopping';
     clearTimeout(this.#timer);
-    await this.#looking;
     const returning = [...this.#work.values()].flatMap(({ batch }) => batch.splice(0));
-    const returned = Promise.all(returning.map((job) => this.#giveBack(job)));
-    const finished = Promise.all([returned, ...this.#workers]);
+    const returned = returning.map((job) => this.#giveBack(job));
+    const finished = Promise.all([...returned, ...this.#workers]);
     await Promise.race([finished, sleep(graceMs, undefined, { ref: false })]);
     this.#abortSessions.abort();
     await Promise.race([finished, sleep(LAST_GRACE_MS, undefined, { ref: false })]);
     this.#abortSettling.abort();
-    await finished;
+    const all = Promise.all([finished, this.#looking]);
+    await Promise.race([all, sleep(LAST_GRACE_MS, undefined, { ref: false })]);
     this.#pool.close();
     this.#leases.close();
   }
@@ -192,15 +198,26 @@ export class Sender {
       // What is due already has its sessions, or waits for one to end, which wakes us.
       if (dueAt !== null && dueAt > now) waitMs = Math.min(waitMs, dueAt - now);
     } catch (error) {
-      this.#awaySince ??= Date.now();
-      this.#deps.log('error', 'the queue cannot be read', { error: describeError(error) });
+      this.#sayAway(error);
     }
     if (this.#state === 'running') this.#timer = setTimeout(() => this.wake(), waitMs);
+  }
+
+  /** Told once a minute, not at each look. */
+  #sayAway(error: unknown): void {
+    const now = Date.now();
+    if (this.#awaySince === null) this.#sayAgainAt = now;
+    this.#awaySince ??= now;
+    if (now < this.#sayAgainAt) return;
+    this.#sayAgainAt = now + SAY_EVERY_MS;
+    const away = { sinceMs: now - this.#awaySince, error: describeError(error) };
+    this.#deps.log('error', 'the queue cannot be read', away);
   }
 
   #storeAnswers(): void {
     if (this.#awaySince === null) return;
     const now = Date.now();
+    this.#deps.log('info', 'the queue can be read again', { awayMs: now - this.#awaySince });
     if (now - this.#awaySince >= this.#options.leaseMs / 2) this.#heedOthersUntil = now + AFTER_AWAY_MS;
     this.#awaySince = null;
   }

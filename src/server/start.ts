@@ -1,4 +1,6 @@
 /** The server: takes the data folder, opens everything in order, says ready, and closes in order. */
+
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Acme } from '../acme/acme.ts';
 import { ControlServer } from '../admin/control-server.ts';
 import { SignIn } from '../directory/sign-in.ts';
@@ -25,6 +27,8 @@ import { programVersion } from './version.ts';
 const LOCK_WAIT_MS = 2_000;
 /** How long open transactions may take at the end. */
 const STOP_GRACE_MS = 10_000;
+/** A store that answers no more must not keep the server from ending; nothing that was promised is lost by it. */
+const STORE_CLOSE_MS = 5_000;
 const SWEEP_EVERY_MS = 60_000;
 /**
  * Where other nodes share the store: a node that is not heard of for the length of its lease loses what it had claimed,
@@ -230,5 +234,8 @@ async function closeAll(parts: Parts, graceMs: number): Promise<void> {
   await parts.acme?.close();
   parts.tls.close();
   await Promise.all([parts.smtp.close(graceMs), parts.pop3.close(graceMs), parts.sender.stop(graceMs)]);
-  await parts.core.close();
+  const late = new AbortController();
+  const limit = sleep(STORE_CLOSE_MS, undefined, { signal: late.signal }).catch(() => undefined);
+  await Promise.race([parts.core.close(), limit]);
+  late.abort();
 }

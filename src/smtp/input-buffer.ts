@@ -1,4 +1,5 @@
 const EMPTY = Buffer.alloc(0);
+const CRLF = Buffer.from('\r\n');
 
 /** Bytes received and not consumed yet. They are kept without copying, so they must not change meanwhile. */
 export class InputBuffer {
@@ -14,14 +15,31 @@ export class InputBuffer {
     this.#at = 0;
   }
 
-  /** How far away `what` is; -1 when it is not there. */
-  distanceTo(what: Buffer): number {
-    const found = this.#bytes.indexOf(what, this.#at);
-    return found === -1 ? -1 : found - this.#at;
+  /** The next line without its CRLF; null while it has not all come. `limitBytes` counts the CRLF. */
+  takeLine(limitBytes: number): Buffer | null | 'too-long' {
+    const end = this.#bytes.indexOf(CRLF, this.#at);
+    const lengthBytes = (end === -1 ? this.#bytes.length : end) - this.#at;
+    if (end === -1 && lengthBytes <= limitBytes - 1) {
+      this.#shrink();
+      return null;
+    }
+    if (lengthBytes + CRLF.length > limitBytes) return 'too-long';
+    const line = this.take(lengthBytes);
+    this.take(CRLF.length);
+    return line;
   }
 
-  endsWith(byte: number): boolean {
-    return this.length > 0 && this.#bytes.at(-1) === byte;
+  /** Drops what is left of a line, with its CRLF; false while that has not come. */
+  dropLine(): boolean {
+    const end = this.#bytes.indexOf(CRLF, this.#at);
+    if (end !== -1) {
+      this.take(end - this.#at + CRLF.length);
+      return true;
+    }
+    const splitCrlf = this.length > 0 && this.#bytes.at(-1) === CRLF[0];
+    this.clear();
+    if (splitCrlf) this.receive(CRLF.subarray(0, 1));
+    return false;
   }
 
   /** What was not consumed yet, at most so much of it, taken out. */
@@ -48,7 +66,7 @@ export class InputBuffer {
   }
 
   /** Keeps what is left in memory of its own, not the whole read it came in. */
-  shrink(): void {
+  #shrink(): void {
     this.#bytes = this.length === 0 ? EMPTY : Buffer.from(this.#bytes.subarray(this.#at));
     this.#at = 0;
   }

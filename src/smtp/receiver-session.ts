@@ -12,18 +12,16 @@ import {
 } from './grammar.ts';
 import { IncomingMessage, sizeLimit } from './incoming-message.ts';
 import { InputBuffer } from './input-buffer.ts';
-import { AuthExchange, type AuthStep } from './receiver-auth.ts';
+import { SessionAccess } from './receiver-access.ts';
+import type { AuthStep } from './receiver-auth.ts';
 import type { ReceiverAction, ReceiverDeadline, ReceiverPolicy } from './receiver-contract.ts';
 import * as replies from './receiver-replies.ts';
 import type { Chunk, Phase, Question, Transaction } from './receiver-state.ts';
+import { SessionTally } from './receiver-tally.ts';
 import { formatReply } from './reply-format.ts';
 
 const EMPTY = Buffer.alloc(0);
-const CRLF = Buffer.from('\r\n');
-const CR = 0x0d;
 
-/** Refused sign-ins before 421 4.7.0 and close. */
-export const MAX_FAILED_SIGN_INS = 3;
 /** The decoder makes a string of what it searches; small ones die young, also while a client waits for the store. */
 const DECODED_AT_ONCE_BYTES = 8 * 1024;
 const IDLE_COMMANDS: ReadonlySet<string> = new Set(['EHLO', 'HELO', 'RSET', 'NOOP', 'VRFY', 'HELP']);
@@ -44,16 +42,10 @@ export class ReceiverSession {
   /** The last action was an `end` the session answered itself; an answer to it is ignored. */
   #endAnswered = false;
   #greeted = false;
-  #secured = false;
-  #signedIn = false;
-  #auth: AuthExchange | null = null;
+  readonly #access = new SessionAccess();
   #transaction: Transaction | null = null;
   #chunk: Chunk | null = null;
-  #errors = 0;
-  #idleCommands = 0;
-  #failedSignIns = 0;
-  #messages = 0;
-  #recipients = 0;
+  readonly #tally = new SessionTally();
 
   constructor(policy: () => ReceiverPolicy) {
     this.#policy = policy;
@@ -72,7 +64,7 @@ export class ReceiverSession {
 
   /** TLS is in use now: after `starttls`, or before the greeting. */
   secured(): void {
-    this.#secured = true;
+    this.#access.secured();
     if (this.#phase === 'tls') this.#phase = 'command';
   }
 
@@ -168,19 +160,10 @@ export class ReceiverSession {
 
   /** The next whole line without its end; null when there is none, or it is too long. */
   #takeLine(): Buffer | null {
-    const end = this.#input.distanceTo(CRLF);
-    const lengthBytes = end === -1 ? this.#input.length : end;
-    if (end === -1 && lengthBytes <= MAX_COMMAND_LINE_BYTES - 1) {
-      this.#input.shrink();
-      return null;
-    }
-    if (lengthBytes + CRLF.length > MAX_COMMAND_LINE_BYTES) {
-      this.#phase = 'overlong';
-      return null;
-    }
-    const line = this.#input.take(lengthBytes);
-    this.#input.take(CRLF.length);
-    return line;
+    const line = this.#input.takeLine(MAX_COMMAND_LINE_BYTES);
+    if (line !== 'too-long') return line;
+    this.#phase = 'overlong';
+    return null;
   }
 
   #advanceCommand(): boolean {
@@ -198,7 +181,7 @@ export class ReceiverSession {
     const bytes = this.#takeLine();
     if (bytes === null) return this.#phase === 'overlong';
     // What is no base64 need not be read as what it is.
-    if (this.#auth !== null) this.#takeStep(this.#auth.line(bytes.toString('latin1')));
+    this.#takeStep(this.#access.line(bytes.toString('latin1')));
     return true;
   }
 
@@ -208,17 +191,9 @@ export class ReceiverSession {
   }
 
   #advanceOverlong(): boolean {
-    const end = this.#input.distanceTo(CRLF);
-    if (end === -1) {
-      const splitCrlf = this.#input.endsWith(CR);
-      this.#input.clear();
-      if (splitCrlf) this.#input.receive(CRLF.subarray(0, 1));
-      return false;
-    }
-    this.#input.take(end + CRLF.length);
+    if (!this.#input.dropLine()) return false;
     this.#phase = 'command';
-    this.#respond(this.#auth === null ? replies.TOO_LONG : replies.AUTH_TOO_LONG);
-    this.#auth = null;
+    this.#respond(this.#access.drop() ? replies.AUTH_TOO_LONG : replies.TOO_LONG);
     return true;
   }
 
@@ -366,23 +341,16 @@ export class ReceiverSession {
     this.#reset();
     this.#greeted = true;
     this.#actions.push({ type: 'hello', name: name.value, extended });
-    return replies.helloReply(this.#policy(), extended, this.#offers());
-  }
-
-  #offers(): replies.Offers {
-    const { startTls, auth } = this.#policy();
-    const authNow = auth === 'always' || (auth === 'under-tls' && this.#secured);
-    return { startTls: startTls && !this.#secured, auth: authNow && !this.#signedIn };
+    const policy = this.#policy();
+    return replies.helloReply(policy, extended, this.#access.offers(policy));
   }
 
   /** RFC 3207: everything known of the client so far was told by whoever could write on the line. */
   #startTls(): Reply | null {
-    if (this.#secured) return replies.TLS_UNDER_WAY;
-    if (!this.#policy().startTls) return replies.NOT_IMPLEMENTED;
-    if (!this.#greeted) return replies.NO_HELLO;
+    const refusal = this.#access.beginTls(this.#policy(), this.#greeted);
+    if (refusal !== null) return refusal;
     this.#reset();
     this.#greeted = false;
-    this.#signedIn = false;
     this.#input.clear();
     this.#send(replies.READY_FOR_TLS);
     this.#phase = 'tls';
@@ -390,17 +358,9 @@ export class ReceiverSession {
     return null;
   }
 
-  #beginAuth(argument: string): Reply | null {
-    const { auth } = this.#policy();
-    if (auth === 'never') return replies.NOT_IMPLEMENTED;
-    if (!this.#greeted) return replies.NO_HELLO;
-    if (this.#signedIn) return replies.SIGNED_IN_ALREADY;
-    if (this.#transaction !== null) return replies.AUTH_IN_TRANSACTION;
-    if (!this.#offers().auth) return replies.AUTH_NEEDS_TLS;
-    const begun = AuthExchange.begin(argument);
-    if ('code' in begun) return begun;
-    this.#auth = begun.exchange;
-    this.#takeStep(begun.step);
+  #beginAuth(argument: string): null {
+    const state = { greeted: this.#greeted, inTransaction: this.#transaction !== null };
+    this.#takeStep(this.#access.beginAuth(argument, this.#policy(), state));
     return null;
   }
 
@@ -410,7 +370,6 @@ export class ReceiverSession {
       this.#send(step.reply);
       return;
     }
-    this.#auth = null;
     this.#phase = 'command';
     if (step.type === 'refused') {
       this.#respond(step.reply);
@@ -422,9 +381,10 @@ export class ReceiverSession {
 
   #mail(argument: string): Reply | null {
     if (!this.#greeted) return replies.NO_HELLO;
-    if (this.#policy().signInRequired && !this.#signedIn) return replies.SIGN_IN_FIRST;
+    const refusal = this.#access.refuseMail(this.#policy());
+    if (refusal !== null) return refusal;
     if (this.#transaction !== null) return replies.MAIL_BEGUN;
-    if (this.#messages >= this.#policy().maxMessages) {
+    if (this.#tally.messages >= this.#policy().maxMessages) {
       this.#send(replies.TOO_MANY_MESSAGES);
       this.#close(replyText(replies.TOO_MANY_MESSAGES));
       return null;
@@ -447,7 +407,7 @@ export class ReceiverSession {
     if (!recipient.ok) return asReply(recipient.failure);
     const { maxRecipients, maxSessionRecipients } = this.#policy();
     if (transaction.recipients >= maxRecipients) return replies.tooManyRecipients(maxRecipients);
-    if (this.#recipients >= maxSessionRecipients) return replies.tooManyInSession(maxSessionRecipients);
+    if (this.#tally.recipients >= maxSessionRecipients) return replies.tooManyInSession(maxSessionRecipients);
     this.#question = { type: 'rcpt' };
     this.#actions.push({ type: 'rcpt', recipient: recipient.value });
     return null;
@@ -501,13 +461,11 @@ export class ReceiverSession {
       this.#transaction = { smtputf8, recipients: 0, asked: false, message: null, refusal: null };
     } else if (question.type === 'rcpt') {
       this.#transaction!.recipients += 1;
-      this.#recipients += 1;
+      this.#tally.recipients += 1;
     } else if (question.type === 'auth') {
-      this.#signedIn = true;
+      this.#access.signedIn();
     } else {
-      this.#errors = 0;
-      this.#idleCommands = 0;
-      this.#messages += 1;
+      this.#tally.message();
     }
   }
 
@@ -539,20 +497,17 @@ export class ReceiverSession {
   }
 
   #countIdle(): void {
-    this.#idleCommands += 1;
-    if (this.#idleCommands > this.#policy().maxIdleCommands) this.#countError();
+    if (this.#tally.idleCommand(this.#policy())) this.#countError();
   }
 
   #countFailedSignIn(): void {
-    this.#failedSignIns += 1;
-    if (this.#failedSignIns < MAX_FAILED_SIGN_INS || this.#phase === 'closed') return;
+    if (!this.#tally.failedSignIn() || this.#phase === 'closed') return;
     this.#send(replies.TOO_MANY_SIGN_INS);
     this.#close(replyText(replies.TOO_MANY_SIGN_INS));
   }
 
   #countError(): void {
-    this.#errors += 1;
-    if (this.#errors < this.#policy().maxErrors || this.#phase === 'closed') return;
+    if (!this.#tally.error(this.#policy()) || this.#phase === 'closed') return;
     this.#send(replies.TOO_MANY_ERRORS);
     this.#reset();
     this.#close(replyText(replies.TOO_MANY_ERRORS));

@@ -213,6 +213,8 @@ export interface NewEvent {
     | 'notice'
     | 'held'
     | 'released'
+    /** Made due at once by an administrator. */
+    | 'retried'
     | 'deleted';
   /** Recipient address, or null when it concerns the message. */
   readonly recipient: string | null;
@@ -270,14 +272,20 @@ export interface QueueStore {
   /** Any kept message, finished ones too. */
   message(id: MessageId): Promise<{ message: QueuedMessage; events: readonly MessageEvent[] } | null>;
   openBody(id: MessageId): Promise<BodyReader | null>;
-  /** Each resolves to the number of recipients changed; done in slices of 1,000. */
-  retry(selector: QueueSelector): Promise<number>;
-  /** `{all: true}` also holds what arrives later, until release of all. */
-  hold(selector: QueueSelector): Promise<number>;
+  /**
+   * Each resolves to the number of recipients changed; done in slices of 1,000. Each recipient changed gets an event
+   * in the same commit (`retried`, `held`, `released`, `deleted`) with `by`, who asked for it, in its detail.
+   */
+  retry(selector: QueueSelector, by: string): Promise<number>;
+  /**
+   * `{all: true}` also holds what arrives or comes back from an attempt later, until release of all; that gets a
+   * `held` event with `reason` and without `by`.
+   */
+  hold(selector: QueueSelector, by: string): Promise<number>;
   /** Also forgets crashes: what was set aside gets all its tries again. */
-  release(selector: QueueSelector): Promise<number>;
+  release(selector: QueueSelector, by: string): Promise<number>;
   /** Unclaimed recipients only, without a notice; `claimForRemoval` is for deletion with one. */
-  delete(selector: QueueSelector): Promise<number>;
+  delete(selector: QueueSelector, by: string): Promise<number>;
   /** One page (1,000 recipients) of unclaimed recipients a selector names, claimed so that `settle` can fail them with their notices in the same commit. */
   claimForRemoval(selector: QueueSelector, leaseMs: number): Promise<readonly Claim[]>;
   counts(): Promise<{

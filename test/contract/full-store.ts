@@ -66,9 +66,9 @@ async function fillQueue(storage: Storage): Promise<void> {
   await accept(storage, [queued('waiting@later.test', Date.now() + LATER_MS)]);
   await accept(storage, [queued('due@sending.test'), queued('also@sending.test')]);
   const held = await accept(storage, [queued('held@held.test')]);
-  await storage.hold({ ids: [held] });
+  await storage.hold({ ids: [held] }, 'root');
   const deleted = await accept(storage, [queued('deleted@deleted.test')]);
-  await storage.delete({ ids: [deleted] });
+  await storage.delete({ ids: [deleted] }, 'root');
   for (const address of ['a', 'b', 'c', 'd']) await accept(storage, [queued(`${address}@settled.test`)]);
   const [delivered, failed, deferred, expanded] = await claim(storage, 'settled.test');
   const said = { via: 'mx', lastReply: '250 2.0.0 Ok', lastKind: null };

@@ -360,12 +360,12 @@ describe('sqlite: trouble', () => {
       const reopen = async () => {
         await storage.close();
         storage = await open();
-        await storage.retry({ all: true });
+        await storage.retry({ all: true }, 'root');
       };
       const crashes = async () => (await storage.message(id))?.message.recipients[0]?.crashes;
       await claimOne(storage, 'x.example', 1);
       while ((await storage.releaseExpired()) === 0);
-      await storage.retry({ all: true });
+      await storage.retry({ all: true }, 'root');
       assert.equal(await crashes(), 0);
       for (let died = 1; died <= 3; died++) {
         const { token } = await claimOne(storage, 'x.example');

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { MessageId } from '../../src/mail/message-id.ts';
 import {
   accept,
   claim,
@@ -42,29 +43,48 @@ export function queueActionsSuite(engine: string, makePlace: MakePlace): void {
           ids.push(await accept(storage, [queued(`a@${name}.example`, at)]));
         let calls = 0;
         storage.onQueued(() => calls++);
-        assert.equal(await storage.retry({ ids: ids.slice(0, 1) }), 1);
+        assert.equal(await storage.retry({ ids: ids.slice(0, 1) }, 'root'), 1);
         assert.equal(calls, 1);
         assert.equal((await claim(storage, 'x.example')).length, 1);
         assert.equal((await claim(storage, 'y.example')).length, 0);
-        assert.equal(await storage.retry({ destination: 'y.example' }), 1);
+        assert.equal(await storage.retry({ destination: 'y.example' }, 'root'), 1);
         assert.equal((await claim(storage, 'y.example')).length, 1);
-        assert.equal(await storage.retry({ all: true }), 1);
+        assert.equal(await storage.retry({ all: true }, 'root'), 1);
         assert.equal((await claim(storage, 'z.example')).length, 1);
-        assert.equal(await storage.retry({ ids: [123_456_789] }), 0);
+        assert.equal(await storage.retry({ ids: [123_456_789] }, 'root'), 0);
       }));
 
     it('holds and releases, with events', () =>
       withStore(makePlace, async (storage) => {
         const id = await accept(storage, [queued('a@x.example'), queued('b@y.example')]);
-        assert.equal(await storage.hold({ destination: 'x.example' }), 1);
+        assert.equal(await storage.hold({ destination: 'x.example' }, 'root'), 1);
         assert.deepEqual(await states(storage, id), ['held', 'queued']);
         assert.deepEqual(await claim(storage, 'x.example'), []);
-        assert.equal(await storage.retry({ ids: [id] }), 0);
+        assert.equal(await storage.retry({ ids: [id] }, 'root'), 0);
         assert.deepEqual(await states(storage, id), ['held', 'queued']);
-        assert.equal(await storage.release({ ids: [id] }), 1);
+        assert.equal(await storage.release({ ids: [id] }, 'root'), 1);
         assert.equal((await claim(storage, 'x.example')).length, 1);
-        const kinds = (await storage.message(id))?.events.map(({ kind }) => kind) ?? [];
-        assert.deepEqual(kinds.slice(-2), ['held', 'released']);
+      }));
+
+    it('tells who retried, held, released and deleted', () =>
+      withStore(makePlace, async (storage) => {
+        const id = await accept(storage, [queued('a@x.example', Date.now() + LATER)]);
+        await storage.retry({ all: true }, 'ann');
+        // Due already: nothing to change, nothing to tell.
+        assert.equal(await storage.retry({ all: true }, 'zoe'), 0);
+        await storage.hold({ ids: [id] }, 'bob');
+        await storage.release({ ids: [id] }, 'cleo');
+        await storage.delete({ destination: 'x.example' }, 'dan');
+        const events = (await storage.message(id))?.events.slice(-4) ?? [];
+        assert.deepEqual(
+          events.map(({ kind, recipient, detail }) => [kind, recipient, detail]),
+          [
+            ['retried', 'a@x.example', { by: 'ann' }],
+            ['held', 'a@x.example', { by: 'bob' }],
+            ['released', 'a@x.example', { by: 'cleo' }],
+            ['deleted', 'a@x.example', { by: 'dan' }],
+          ],
+        );
       }));
 
     it('sets aside what crashed three times running, says why, and a release gives three more tries', () =>
@@ -104,7 +124,7 @@ export function queueActionsSuite(engine: string, makePlace: MakePlace): void {
         const { crashed, held: heldCount } = await store.counts();
         assert.deepEqual({ crashed, heldCount }, { crashed: 1, heldCount: 1 });
 
-        assert.equal(await store.release({ ids: [id] }), 1);
+        assert.equal(await store.release({ ids: [id] }, 'root'), 1);
         assert.equal((await store.counts()).crashed, 0);
         await attempt('crashed');
         await attempt('crashed');
@@ -118,7 +138,7 @@ export function queueActionsSuite(engine: string, makePlace: MakePlace): void {
         const before = await accept(storage, [queued('a@x.example')]);
         const claimed = await accept(storage, [queued('a@w.example')]);
         const { token } = await claimOne(storage, 'w.example');
-        assert.equal(await storage.hold({ all: true }), 1);
+        assert.equal(await storage.hold({ all: true }, 'root'), 1);
         const again = await reopen();
         const after = await accept(again, [queued('a@y.example')]);
         assert.deepEqual(
@@ -129,16 +149,26 @@ export function queueActionsSuite(engine: string, makePlace: MakePlace): void {
         await again.settle({
           token,
           outcomes: [{ index: 0, result: deferred, ...NO_REPLY }],
-          events: [],
+          events: [{ kind: 'deferred', recipient: 'a@w.example', detail: {} }],
           notices: [],
         });
         assert.deepEqual(await states(again, claimed), ['held']);
+        const told = async (id: MessageId) =>
+          (await again.message(id))?.events
+            .filter(({ kind }) => kind !== 'received' && kind !== 'decided')
+            .map(({ kind, detail }) => [kind, detail.reason, detail.by]);
+        assert.deepEqual(await told(before), [['held', undefined, 'root']]);
+        assert.deepEqual(await told(after), [['held', 'queue on hold', undefined]]);
+        assert.deepEqual(await told(claimed), [
+          ['deferred', undefined, undefined],
+          ['held', 'queue on hold', undefined],
+        ]);
         assert.equal((await again.counts()).holdAll, true);
-        assert.equal(await again.release({ ids: [before] }), 1);
+        assert.equal(await again.release({ ids: [before] }, 'root'), 1);
         assert.equal((await again.counts()).holdAll, true);
         let calls = 0;
         again.onQueued(() => calls++);
-        assert.equal(await again.release({ all: true }), 2);
+        assert.equal(await again.release({ all: true }, 'root'), 2);
         assert.equal(calls, 1);
         assert.equal((await again.counts()).holdAll, false);
         const later = await accept(again, [queued('a@z.example')]);
@@ -149,9 +179,9 @@ export function queueActionsSuite(engine: string, makePlace: MakePlace): void {
       withStore(makePlace, async (storage) => {
         const many = Array.from({ length: 1700 }, (_, n) => queued(`u${n}@x.example`));
         const ids = [await accept(storage, many), await accept(storage, many)];
-        assert.equal(await storage.hold({ all: true }), 3400);
-        assert.equal(await storage.release({ ids }), 3400);
-        assert.equal(await storage.delete({ destination: 'x.example' }), 3400);
+        assert.equal(await storage.hold({ all: true }, 'root'), 3400);
+        assert.equal(await storage.release({ ids }, 'root'), 3400);
+        assert.equal(await storage.delete({ destination: 'x.example' }, 'root'), 3400);
         assert.deepEqual(await storage.list({ limit: 10 }), []);
         assert.deepEqual(await storage.verify(), []);
       }));
@@ -163,9 +193,9 @@ export function queueActionsSuite(engine: string, makePlace: MakePlace): void {
           queued('b@y.example'),
           queued('c@z.example'),
         ]);
-        await storage.hold({ destination: 'z.example' });
+        await storage.hold({ destination: 'z.example' }, 'root');
         const { token } = await claimOne(storage, 'x.example');
-        assert.equal(await storage.delete({ all: true }), 2);
+        assert.equal(await storage.delete({ all: true }, 'root'), 2);
         assert.deepEqual(await states(storage, id), ['sending', 'deleted', 'deleted']);
         const delivered = { index: 0, result: { type: 'delivered' as const }, ...NO_REPLY };
         await storage.settle({ token, outcomes: [delivered], events: [], notices: [] });
@@ -181,7 +211,7 @@ export function queueActionsSuite(engine: string, makePlace: MakePlace): void {
           queued('b@x.example'),
           queued('c@y.example'),
         ]);
-        await storage.hold({ destination: 'y.example' });
+        await storage.hold({ destination: 'y.example' }, 'root');
         const claims = await storage.claimForRemoval({ ids: [id] }, 60_000);
         assert.deepEqual(
           claims.map(({ destination, message }) => [destination, message.recipients.length]),
@@ -214,7 +244,7 @@ export function queueActionsSuite(engine: string, makePlace: MakePlace): void {
     it('a lapsed claim of a held recipient goes back to held', () =>
       withStore(makePlace, async (storage) => {
         const id = await accept(storage, [queued('a@x.example')]);
-        await storage.hold({ ids: [id] });
+        await storage.hold({ ids: [id] }, 'root');
         await storage.claimForRemoval({ ids: [id] }, 0);
         assert.equal(await storage.releaseExpired(), 1);
         assert.deepEqual(await states(storage, id), ['held']);
@@ -234,7 +264,7 @@ export function queueActionsSuite(engine: string, makePlace: MakePlace): void {
         assert.deepEqual(await storage.counts(), none);
         await accept(storage, [queued('a@x.example'), queued('b@y.example')], 'x', { receivedAt: 1000 });
         await accept(storage, [queued('c@z.example')], 'x', { receivedAt: 500 });
-        await storage.hold({ destination: 'y.example' });
+        await storage.hold({ destination: 'y.example' }, 'root');
         await claimOne(storage, 'z.example');
         const expected = { ...none, queued: 1, sending: 1, held: 1, messages: 2, oldestAt: 500 };
         assert.deepEqual(await storage.counts(), expected);

@@ -7,7 +7,6 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, it, type TestContext } from 'node:test';
 import type { Storage } from '../../src/storage/contract.ts';
-import type { CopySource } from '../../src/storage/copy/contract.ts';
 import { copyStore } from '../../src/storage/copy/copy-store.ts';
 import { openPostgresSide } from '../../src/storage/copy/postgres-side.ts';
 import { openSqliteSide } from '../../src/storage/copy/sqlite-side.ts';
@@ -157,12 +156,13 @@ describe('store copy', () => {
       await openSqliteSide(one.file),
       await openPostgresSide(one.database.url, 'the database'),
     ];
-    const stopped: CopySource = Object.assign(Object.create(source), {
-      name: source.name,
-      page: () => Promise.reject(new Error('stopped')),
-    });
-    const options = { restart: false, onStep: () => undefined };
-    await assert.rejects(copyStore(stopped, target, options), /stopped/);
+    const options = {
+      restart: false,
+      onStep: () => {
+        throw new Error('stopped');
+      },
+    };
+    await assert.rejects(copyStore(source, target, options), /stopped/);
     await source.close();
     await target.close();
     await refuses(

@@ -155,10 +155,20 @@ static size_t cut_names(const char *keep) {
   return back;
 }
 
+/* What was written stays, as the kernel keeps it; removed files that were only moved out of sight go. */
+static void end_as_a_kill(void) {
+  for (struct naming *n = namings; n; n = n->next)
+    if (n->hidden) REAL(unlink)(n->to);
+  say("killed\n");
+  kill(getpid(), SIGKILL);
+  for (;;) pause();
+}
+
 /* With the lock held, so that nobody else writes any more. */
 static void cut(void) {
   const char *keep = getenv("POWER_CUT_KEEP");
   if (!keep) keep = "none";
+  if (strcmp(keep, "all") == 0) end_as_a_kill();
   size_t count = cut_contents(keep);
   size_t names = cut_names(keep);
   say("power cut: %zu changes were not synced, %zu names forgotten\n", count, names);
@@ -170,6 +180,7 @@ static void obey(const char *command) {
   if (strncmp(command, "cut", 3) == 0) cut();
   if (sscanf(command, "before %llu", &k) == 1) cut_before = sync_count + k;
   if (sscanf(command, "after %llu", &k) == 1) cut_after = sync_count + k;
+  say("power cut set: %s", command); /* whoever asked may have to wait for it */
 }
 
 static void *listen_to_control(void *path) {

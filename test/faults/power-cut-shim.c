@@ -10,7 +10,8 @@
  * POWER_CUT_CONTROL      a FIFO made here; each line is a command: "cut", "before K", "after K"
  * POWER_CUT_AT           the same command, given at the start: cut before or after the K-th sync from now
  * POWER_CUT_KEEP         what of the unsynced survives: none (default); order: the changes up to a random one;
- *                        some: random sectors of 512 bytes, so writes are torn and reordered
+ *                        some: random sectors of 512 bytes, so writes are torn and reordered;
+ *                        all: everything, as after a kill
  * POWER_CUT_SEED         of the random choices
  * POWER_CUT_IGNORE_SYNC  1: fsync and fdatasync do nothing and say they did
  *

@@ -5,40 +5,19 @@
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Cmail, startCmail, temporaryFolder } from '../support/cmail.ts';
-import { startDnsServer } from '../support/dns-server.ts';
+import { startCmail, temporaryFolder } from '../support/cmail.ts';
 import { KEPT, type Kept, type PowerCut, preparePowerCut } from '../support/power-cut.ts';
-import { BrokenPromise, Promises, USER, wholeMarker } from '../support/promises.ts';
+import { END_LIMIT_MS, startWorld, type World } from '../support/promise-world.ts';
+import { BrokenPromise, wholeMarker } from '../support/promises.ts';
 import { greeted } from '../support/smtp-client.ts';
-import { type SmtpPeer, startSmtpPeer } from '../support/smtp-peer.ts';
+import { within } from '../support/within.ts';
 
 const ROUNDS = Number(process.env.CMAIL_POWER_ROUNDS ?? '5');
 const SESSIONS = 10;
 /** More syncs than a start needs; reaching it is a failure. */
 const MOST_SYNCS = 60;
-
-interface World {
-  readonly cmail: Cmail;
-  readonly peer: SmtpPeer;
-  readonly promises: Promises;
-}
-
-async function startWorld(t: TestContext): Promise<World> {
-  const peer = await startSmtpPeer({}, { address: '127.0.0.7' });
-  t.after(() => peer.close());
-  const zones = { 'far.example': ['MX 10 mx.example'], 'mx.example': [`A ${peer.address}`] };
-  const dns = await startDnsServer(zones);
-  t.after(() => dns.close());
-  const cmail = await startCmail(t, {
-    config: { dns: { servers: [dns.address] } },
-    domains: ['local.example'],
-    accounts: [USER],
-    settings: { 'smtp.outboundPort': String(peer.port), 'smtp.mx.allowPrivateAddresses': 'on' },
-  });
-  return { cmail, peer, promises: new Promises(cmail, peer) };
-}
 
 /** Mail, settings and deletions at once until the power goes, which is after `after` more 250s and a moment. */
 async function loadUntilCut(world: World, power: PowerCut, after: number): Promise<void> {
@@ -65,7 +44,7 @@ async function loadUntilCut(world: World, power: PowerCut, after: number): Promi
     await delay(randomInt(0, 60)); // the random moment
     cutting = true;
     power.command('cut');
-    await cmail.ended;
+    await within(END_LIMIT_MS, 'the end of the server', cmail.ended);
   };
   const work = [
     ...Array.from({ length: SESSIONS }, session),
@@ -156,7 +135,7 @@ test('killed between the reply of a peer and its record: sent again, not lost', 
   });
   const client = await greeted(cmail.listeners.smtp);
   await promises.send(client, 'far');
-  await cmail.ended;
+  await within(END_LIMIT_MS, 'the end of the server', cmail.ended);
   client.destroy();
   assert.equal(peer.messages.length, 1);
   peer.script({});

@@ -290,32 +290,44 @@ test('what a killed node had claimed is delivered by the other within 30 s', {
   assert.ok(dead === undefined || !dead.alive);
 });
 
-test('a node cut off in mid-message does not end it when another one has it', {
-  timeout: 180_000,
-}, async (t) => {
-  if (!requirePostgres(t)) return;
-  const far = await startLatePeer(t, '127.0.0.9');
-  const { a, b } = await startWorld(t, far);
-  await submit(a.cmail, 'x@far.test');
-  await poll('the first node to say DATA', async () => far.asked === 1);
-  await b();
-  a.way.stall();
-  const startedAt = performance.now();
-  // What hangs is bounded: nobody waits for the database for ever.
-  assert.equal(await rcpt(a.cmail.listeners.smtp, 'somebody@here.test'), 451);
-  await poll('the other node to deliver', async () => far.messages === 1, TAKEOVER_MS);
-  t.diagnostic(`delivered ${Math.round(performance.now() - startedAt)} ms after the cut`);
-  far.goOn();
-  await poll('the first node to hang up', async () => far.firstEnded);
-  assert.equal(far.messages, 1);
-  a.way.heal();
-  const takes = async () => (await rcpt(a.cmail.listeners.smtp, FROM).catch(() => 0)) === 250;
-  await poll('it to take mail again', takes, 40_000);
-  await submit(a.cmail, 'y@far.test');
-  await poll('its next message', async () => far.messages === 2, 20_000);
-  await new Promise((done) => setTimeout(done, 2_000));
-  assert.equal(far.messages, 2);
-});
+/** Ways for a node to lose its claims while it lives, and back. */
+const LOSSES = {
+  'cut off from the database': [({ way }: TestNode) => way.stall(), ({ way }: TestNode) => way.heal()],
+  'stopped for a while': [
+    ({ cmail }: TestNode) => process.kill(cmail.pid, 'SIGSTOP'),
+    ({ cmail }: TestNode) => process.kill(cmail.pid, 'SIGCONT'),
+  ],
+} as const;
+
+for (const [how, [lose, regain]] of Object.entries(LOSSES)) {
+  test(`a node ${how} in mid-message does not end what another one has delivered`, {
+    timeout: 180_000,
+  }, async (t) => {
+    if (!requirePostgres(t)) return;
+    const far = await startLatePeer(t, '127.0.0.9');
+    const { a, b } = await startWorld(t, far);
+    await submit(a.cmail, 'x@far.test');
+    await poll('the first node to say DATA', async () => far.asked === 1);
+    await b();
+    lose(a);
+    const startedAt = performance.now();
+    // What hangs is bounded: nobody waits for the database for ever.
+    if (how.startsWith('cut')) assert.equal(await rcpt(a.cmail.listeners.smtp, 'somebody@here.test'), 451);
+    await poll('the other node to deliver', async () => far.messages === 1, TAKEOVER_MS);
+    t.diagnostic(`delivered ${Math.round(performance.now() - startedAt)} ms after it was lost`);
+    far.goOn();
+    if (how.startsWith('stopped')) regain(a);
+    await poll('the first node to hang up', async () => far.firstEnded);
+    assert.equal(far.messages, 1);
+    regain(a);
+    const takes = async () => (await rcpt(a.cmail.listeners.smtp, FROM).catch(() => 0)) === 250;
+    await poll('it to take mail again', takes, 40_000);
+    await submit(a.cmail, 'y@far.test');
+    await poll('its next message', async () => far.messages === 2, 20_000);
+    await new Promise((done) => setTimeout(done, 2_000));
+    assert.equal(far.messages, 2);
+  });
+}
 
 test('a node cut off from the database serves nobody, sends nothing, and is back by itself', {
   timeout: 180_000,

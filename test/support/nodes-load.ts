@@ -177,11 +177,20 @@ export interface Delivery {
   readonly atMs: number;
 }
 
+export interface DeliveryRecord {
+  all(): Delivery[];
+  /** What the peer does from now on. */
+  script(script: PeerScript): void;
+}
+
 /** Records when the peer takes each message; call it before the first. */
-export function recordDeliveries(peer: SmtpPeer, script: PeerScript = {}): { all(): Delivery[] } {
+export function recordDeliveries(peer: SmtpPeer, first: PeerScript = {}): DeliveryRecord {
   const times: number[] = [];
-  peer.script({ ...script, beforeTaken: () => times.push(performance.now()) });
+  const script = (next: PeerScript) =>
+    peer.script({ ...next, beforeTaken: () => times.push(performance.now()) });
+  script(first);
   return {
+    script,
     all: () =>
       peer.messages.map((message, n) => ({
         marker: markerOf(message.data),

@@ -11,7 +11,8 @@ const SOURCE = resolve(import.meta.dirname, '../faults/power-cut-shim.c');
 
 /** What of the unsynced a disk keeps at the cut; see the shim. */
 export const KEPT = ['none', 'order', 'some'] as const;
-export type Kept = (typeof KEPT)[number];
+/** `all`: as after a kill, which loses nothing that was written. */
+export type Kept = (typeof KEPT)[number] | 'all';
 
 export interface CutOptions {
   /** The data folder; what is written below it is withheld. */

@@ -123,12 +123,18 @@ export class Promises {
   }
 }
 
-/** Makes what waits due at once, claims of an ended process included, until nothing is left or `ended`. */
+/**
+ * Makes what waits due at once, claims of an ended process included, until nothing is left or `ended`. Who ends a
+ * server again and again has messages set aside that were claimed at three ends running: those are released.
+ */
 export async function emptyQueue(cmail: Cmail, ended: () => boolean = () => false): Promise<void> {
   const empty = async () => {
     if (ended()) throw new Error('the server has ended');
     const queue = await cmail.json<unknown[]>(['queue', 'list']);
-    if (queue.length > 0) await cmail.run(['queue', 'retry', '--all']);
+    if (queue.length > 0) {
+      await cmail.run(['queue', 'release', '--all']);
+      await cmail.run(['queue', 'retry', '--all']);
+    }
     return queue.length === 0;
   };
   await cmail.waitFor('an empty outgoing queue', empty, 120_000);

@@ -245,16 +245,27 @@ export class StepRunner {
   }
 
   async #events(expected: NonNullable<ScenarioStep['event']>): Promise<void> {
-    const { events } = await this.#shown();
-    for (const { kind, recipient, has } of expected) {
-      const found = events.some(
-        (event) =>
-          event.kind === kind &&
-          (recipient === undefined || event.recipient === recipient) &&
-          (has === undefined || new RegExp(has, 'i').test(JSON.stringify(event))),
+    let events: ShownMessage['events'] = [];
+    // What a peer has got is recorded a moment later.
+    const missing = () =>
+      expected.find(
+        ({ kind, recipient, has }) =>
+          !events.some(
+            (event) =>
+              event.kind === kind &&
+              (recipient === undefined || event.recipient === recipient) &&
+              (has === undefined || new RegExp(has, 'i').test(JSON.stringify(event))),
+          ),
       );
-      assert.ok(found, `an event ${kind} ${has ?? ''} in ${JSON.stringify(events, null, 1)}`);
-    }
+    await poll(
+      `the events ${JSON.stringify(expected)}`,
+      async () => {
+        ({ events } = await this.#shown());
+        return missing() === undefined;
+      },
+      undefined,
+      () => `missing ${JSON.stringify(missing())} in ${JSON.stringify(events, null, 1)}`,
+    );
   }
 
   async #handedBack(expected: NonNullable<ScenarioStep['handedBack']>): Promise<void> {

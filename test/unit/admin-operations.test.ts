@@ -232,6 +232,13 @@ test('the queue is listed in pages and acted on by ID, destination and all', asy
   world.wakes = 0;
   await act('queue.retry', { ids: [ids[1]?.toLowerCase()] });
   assert.equal(world.wakes, 1);
+  const { message } = await run<{ message: { events: { kind: string; by?: string }[] } }>(world, 'message', {
+    id: ids[0],
+  });
+  assert.deepEqual(
+    message.events.filter(({ kind }) => kind === 'held' || kind === 'released').map(({ by }) => by),
+    Array.from({ length: 4 }, () => world.context.author),
+  );
   assert.equal(
     await run(world, 'queue.delete', { selector: { destination: 'two.example' }, notice: false }).then(
       (r) => r.recipients,

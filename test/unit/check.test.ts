@@ -4,10 +4,12 @@ import { describe, it, type TestContext, test } from 'node:test';
 import { checkAll } from '../../src/admin/check.ts';
 import { checkClock, checkDisk } from '../../src/admin/check-machine.ts';
 import { checkDomains, checkHostname } from '../../src/admin/check-names.ts';
+import { checkNodes } from '../../src/admin/check-nodes.ts';
 import { checkResolvers } from '../../src/admin/check-resolver.ts';
 import type { AdminContext, CheckFinding } from '../../src/admin/context.ts';
 import { createResolver } from '../../src/dns/resolver.ts';
 import { machineOf } from '../../src/server/admin-context.ts';
+import type { NodeInfo } from '../../src/storage/nodes-contract.ts';
 import { type DnsServer, startDnsServer, type Zones } from '../support/dns-server.ts';
 import { openWorld, putMessage } from './admin-support.ts';
 
@@ -239,6 +241,43 @@ describe('each resolver', () => {
     } finally {
       liar.close();
     }
+  });
+});
+
+describe('the nodes', () => {
+  const node = (id: string, name: string, more: Partial<NodeInfo> = {}): NodeInfo => ({
+    ...{ id, name, version: '1.0.0', listeners: {}, startedAt: 0, seenAt: 0, alive: true, destinations: 0 },
+    ...more,
+  });
+  const own = node('1', 'a.example.com');
+  const check = (nodes: readonly NodeInfo[], ownNames: readonly string[] = []) =>
+    checkNodes({ hostname: own.name, ownNames, nodeId: own.id, nodes });
+
+  it('are not worth a word when there is one, or the others are gone', () => {
+    assert.deepEqual(check([own]), []);
+    assert.deepEqual(check([own, node('2', 'b.example.com', { alive: false })]), []);
+    assert.deepEqual(check([]), []);
+  });
+
+  it('are on smtp.ownNames, with names and versions that fit', () => {
+    const b = node('2', 'b.example.com');
+    const unknown = check([own, b], ['c.example.com']);
+    assert.match(
+      lines(unknown).join(),
+      /^warning nodes: b\.example\.com is a node of this store, and not on/,
+    );
+    assert.match(unknown[0]?.mend ?? '', /smtp\.ownNames c\.example\.com,b\.example\.com"/);
+    assert.deepEqual(lines(check([own, b], ['b.example.com'])), [
+      'ok nodes: the other nodes of this store are b.example.com',
+    ]);
+    const twin = check([own, node('2', own.name)]);
+    assert.match(lines(twin).join(), /^warning nodes: another node is called a\.example\.com too$/);
+    const older = check([own, node('2', 'b.example.com', { version: '0.9.0' })], ['b.example.com']);
+    assert.match(
+      lines(older).join(),
+      /^warning nodes: b\.example\.com runs version 0\.9\.0, this node 1\.0\.0$/,
+    );
+    for (const findings of [unknown, twin, older]) assertHelpful(findings);
   });
 });
 

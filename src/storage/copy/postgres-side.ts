@@ -1,6 +1,8 @@
 import { StorageError } from '../contract.ts';
 import { Connection, LostCommit, type Runner } from '../postgres/connection.ts';
+import { openPostgresStorage } from '../postgres/index.ts';
 import { OWN_TABLES } from '../postgres/schema.ts';
+import { SENDING } from '../shared/rows.ts';
 import {
   COPIED,
   COPY_TABLE,
@@ -17,23 +19,34 @@ import { readState, SOURCE_ROW, writeProgress } from './state.ts';
 
 /** Of one statement; the protocol counts them in 16 bits. */
 const MAX_PARAMETERS = 32_000;
-/** A node that was seen by the database's clock within this time runs. */
-const ALIVE = `SELECT name AS v0 FROM node
-  WHERE alive_until > extract(epoch FROM clock_timestamp()) * 1000 AND name IS NOT NULL LIMIT 1`;
-
 /**
- * A PostgreSQL store to copy from or to; `shown` is the URL without password. Rejects with `conflict` while a node
- * runs on it. The schema must be there.
+ * A PostgreSQL store to copy from or to; `shown` is the URL without password. Creates and migrates the store unless
+ * it is an incomplete copy. Rejects with `conflict` while a node runs on it; what dead ones had claimed is put back.
  */
 export async function openPostgresSide(url: string, shown: string): Promise<CopyTarget> {
   const connection = new Connection({ url, max: 1, readOnly: false });
+  const side = new PostgresSide(shown, connection);
   try {
-    const [alive] = await connection.run<{ v0: string }>(ALIVE);
-    if (alive === undefined) return new PostgresSide(shown, connection);
-    throw new StorageError('conflict', `the node ${alive.v0} runs on ${shown}: stop every node first`);
+    if ((await side.state()) === null) await prepareStore(url, shown, connection);
+    return side;
   } catch (error) {
     await connection.close();
     throw error;
+  }
+}
+
+async function prepareStore(url: string, shown: string, connection: Connection): Promise<void> {
+  const storage = await openPostgresStorage({ url });
+  try {
+    const running = (await storage.nodes()).find(({ alive }) => alive);
+    if (running !== undefined) {
+      throw new StorageError('conflict', `the node ${running.name} runs on ${shown}: stop every node first`);
+    }
+    // Their leases end now, since nobody is left who works on them.
+    await connection.run('UPDATE recipient SET due_at = 0 WHERE state < 3 AND state = $1', [SENDING]);
+    await storage.releaseExpired();
+  } finally {
+    await storage.close();
   }
 }
 

@@ -4,13 +4,15 @@ import postgres from 'postgres';
 import { StorageError } from '../contract.ts';
 import { endsConnection, isLost, isRetryable, toStorageError, unavailable } from './errors.ts';
 
-/** The database gives a statement up after this time, so that it does not go on for nobody. */
-export const STATEMENT_TIMEOUT_MS = 20_000;
-/** We give up a little later: then the database does not answer at all, and the connection is thrown away. */
+/** A call is given up after this time: the database does not answer, and the connection is thrown away. */
 const CALL_TIMEOUT_MS = 25_000;
+/** The database gives a statement up so much sooner, so that it does not go on for nobody. */
+const STATEMENT_SOONER_MS = 5_000;
 /** A node cut off in the middle of a transaction must not keep rows locked for the others. */
 const IDLE_IN_TRANSACTION_MS = 10_000;
 const CONNECT_TIMEOUT_S = 8;
+/** The driver tries for ever to connect to what closes connections at once; a call does not wait for that. */
+const CONNECT_WAIT_MS = 9_000;
 const RECONNECT_WAIT_S = 0.1;
 const RETRIES = 6;
 const RETRY_WAIT_MS = 20;
@@ -26,9 +28,12 @@ export interface ConnectionOptions {
   /** Connections at most; transactions want exactly one. */
   readonly max: number;
   readonly readOnly: boolean;
+  /** For calls that read everything; `CALL_TIMEOUT_MS` otherwise. */
+  readonly callTimeoutMs?: number;
 }
 
-function makeClient({ url, max, readOnly }: ConnectionOptions, onclose: () => void) {
+function makeClient(options: ConnectionOptions, onclose: () => void) {
+  const { url, max, readOnly, callTimeoutMs = CALL_TIMEOUT_MS } = options;
   return postgres(url, {
     max,
     onclose,
@@ -43,7 +48,7 @@ function makeClient({ url, max, readOnly }: ConnectionOptions, onclose: () => vo
     types: { bigint: { to: 20, from: [20], parse: Number, serialize: String } },
     connection: {
       application_name: 'cmail',
-      statement_timeout: STATEMENT_TIMEOUT_MS,
+      statement_timeout: callTimeoutMs - STATEMENT_SOONER_MS,
       idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
       ...(readOnly ? { default_transaction_read_only: true } : {}),
     },
@@ -118,6 +123,8 @@ export class Connection {
   #client: Sql | null = null;
   /** Grows with every connection that ended. */
   #generation = 0;
+  /** Something was answered since the last connection ended. */
+  #answered = false;
   #closed = false;
 
   constructor(options: ConnectionOptions) {
@@ -156,7 +163,7 @@ export class Connection {
   drop(): void {
     const client = this.#client;
     this.#client = null;
-    this.#generation++;
+    this.#ended();
     // Rejects what is under way; what its own end says is of no use to anybody.
     client?.end({ timeout: 0 }).catch(() => undefined);
   }
@@ -170,16 +177,21 @@ export class Connection {
 
   #current(): Sql {
     if (this.#closed) throw unavailable('the store is closed');
-    this.#client ??= makeClient(this.#options, () => {
-      this.#generation++;
-    });
+    this.#client ??= makeClient(this.#options, () => this.#ended());
     return this.#client;
   }
 
-  #send(client: Sql, sql: string, values: readonly Value[]): Promise<unknown[]> {
+  #ended(): void {
+    this.#generation++;
+    this.#answered = false;
+  }
+
+  async #send(client: Sql, sql: string, values: readonly Value[]): Promise<unknown[]> {
     const simple = values.length === 0;
     const query = client.unsafe(sql, values.map(parameter) as never[], simple ? {} : { prepare: true });
-    return query.execute() as unknown as Promise<unknown[]>;
+    const rows = await (query.execute() as unknown as Promise<unknown[]>);
+    this.#answered = true;
+    return rows;
   }
 
   async #transact<T>(begin: string, work: (tx: Runner) => Promise<T>, commit: CommitState): Promise<T> {
@@ -191,7 +203,9 @@ export class Connection {
     try {
       result = await work(new Transaction((sql, values) => this.#send(client, sql, values), isCurrent));
     } catch (error) {
-      if (isCurrent()) await this.#rollBack(client);
+      // The driver tells of a reset before it tells of the end; what is sent in between is answered by nobody.
+      if (isLost(error)) this.drop();
+      else if (isCurrent()) await this.#rollBack(client);
       throw error;
     }
     if (!isCurrent()) throw connectionLost();
@@ -213,18 +227,25 @@ export class Connection {
   async #bounded<T>(call: (commit: CommitState) => Promise<T>): Promise<T> {
     const commit: CommitState = { sent: false };
     const { promise: late, reject } = Promise.withResolvers<never>();
-    const timer = setTimeout(() => {
+    const giveUp = (afterMs: number) => {
       this.drop();
-      reject(unavailable(`${this.place}: no answer within ${CALL_TIMEOUT_MS / 1000} s`, connectionLost()));
-    }, CALL_TIMEOUT_MS);
+      reject(unavailable(`${this.place}: no answer within ${afterMs / 1000} s`, connectionLost()));
+    };
+    const connecting = setTimeout(() => {
+      if (!this.#answered) giveUp(CONNECT_WAIT_MS);
+    }, CONNECT_WAIT_MS);
+    const { callTimeoutMs = CALL_TIMEOUT_MS } = this.#options;
+    const timer = setTimeout(() => giveUp(callTimeoutMs), callTimeoutMs);
     try {
       return await Promise.race([call(commit), late]);
     } catch (error) {
       if (endsConnection(error)) this.drop();
       const told = toStorageError(error, this.place);
-      if (commit.sent && isLost(error)) throw new LostCommit('unavailable', told.message, { cause: told });
+      if (commit.sent && isLost(error))
+        throw new LostCommit('unavailable', told.message, { cause: told, place: 'database' });
       throw told;
     } finally {
+      clearTimeout(connecting);
       clearTimeout(timer);
     }
   }

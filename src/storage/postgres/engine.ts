@@ -13,6 +13,8 @@ import { prepareSchema } from './schema.ts';
 import { runGroup } from './write-group.ts';
 
 const READERS = 3;
+/** Verifying reads everything. */
+const VERIFY_TIMEOUT_MS = 3_600_000;
 /** Reads under way and waiting; more than that wait for nothing good. */
 const READS_AT_ONCE = 5_000;
 /** What brings mail in; everything else goes the other way, so that neither waits for the other's commit. */
@@ -82,7 +84,7 @@ export class PostgresStorage extends OperationStorage {
 
   async verify(): Promise<readonly string[]> {
     // A connection of its own: it reads everything, and mail must not wait for that.
-    const connection = this.#connect(1);
+    const connection = new Connection({ ...this.#options, max: 1, callTimeoutMs: VERIFY_TIMEOUT_MS });
     try {
       return await connection.snapshot(verifyStore);
     } finally {
@@ -144,7 +146,7 @@ export class PostgresStorage extends OperationStorage {
 
   protected async end(): Promise<void> {
     this.#alarm.close();
-    if (this.#started) {
+    if (this.#started && this.alarms().length === 0) {
       try {
         await this.#lanes.out.run('orphanBodies', null);
       } catch {
@@ -152,7 +154,7 @@ export class PostgresStorage extends OperationStorage {
       }
     }
     await Promise.all(LANES.map((name) => this.#lanes[name].close()));
-    await this.#nodes.close();
+    await this.#nodes.close(this.alarms().length === 0);
     await this.#readers.close();
   }
 

@@ -71,7 +71,7 @@ export function toStorageError(error: unknown, place: string): StorageError {
 }
 
 export function unavailable(message: string, cause?: unknown): StorageError {
-  return new StorageError('unavailable', message, cause === undefined ? {} : { cause });
+  return new StorageError('unavailable', message, { cause, place: 'database' });
 }
 
 function classWords(state: string): string | undefined {

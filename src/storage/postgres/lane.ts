@@ -39,7 +39,7 @@ export interface Flags extends GroupFlags {
   settingsVersion: number | null;
 }
 
-const NONE: Readonly<Flags> = {
+export const NONE: Readonly<Flags> = {
   queued: false,
   deadBodies: false,
   directoryVersion: null,

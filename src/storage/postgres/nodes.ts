@@ -4,9 +4,9 @@ import { NODE_BEAT_MS, type NodeDescription, type NodeInfo } from '../nodes-cont
 import { SLICE } from '../shared/slices.ts';
 import { NOW } from './clock.ts';
 import type { Connection, Runner } from './connection.ts';
-import type { Flags } from './lane.ts';
+import { type Flags, NONE } from './lane.ts';
 import { orphanBodies } from './write-bodies.ts';
-import { putBackOf, showAlive } from './write-claims.ts';
+import { CLAIMANT, putBackOf, showAlive } from './write-claims.ts';
 
 /** How often changes by others are asked for. */
 const POLL_MS = 500;
@@ -14,6 +14,8 @@ const POLL_MS = 500;
 const UNUSED_MS = 10_000;
 /** A dead node stays on the list for so long. */
 const REMEMBERED_MS = 24 * 3_600_000;
+/** Dead nodes looked at in one transaction. */
+const DEAD_AT_ONCE = 20;
 
 type Changed = 'settings' | 'directory';
 
@@ -130,12 +132,12 @@ export class Nodes {
     ]);
   }
 
-  /** Leaves: what this node owns is free at once. Its claims stay until their leases end. */
-  async close(): Promise<void> {
+  /** With `leave` what this node owns is free at once. Its claims stay until their leases end. */
+  async close(leave: boolean): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
     await this.#running;
-    if (this.#started) await this.#leave();
+    if (this.#started && leave) await this.#leave();
     await this.#options.connection.close();
   }
 
@@ -207,30 +209,38 @@ export class Nodes {
         [this.id],
       );
     });
-    while (await this.#takeOverOne());
+    while (await this.#takeOver());
   }
 
-  /** Takes over from one dead node, so far as one slice goes; false when there is none. */
-  async #takeOverOne(): Promise<boolean> {
+  /** Takes over from dead nodes, so far as one slice of claims goes; true while there is more to do now. */
+  async #takeOver(): Promise<boolean> {
     const { connection, onCommit } = this.#options;
-    const flags: Flags = { queued: false, deadBodies: false, directoryVersion: null, settingsVersion: null };
-    const found = await connection.transaction(async (tx) => {
-      const [dead] = await tx.run<{ id: string }>(
+    const flags: Flags = { ...NONE };
+    const more = await connection.transaction(async (tx) => {
+      Object.assign(flags, NONE);
+      const dead = await tx.run<{ id: string }>(
         `SELECT id FROM node WHERE alive_until <= ${NOW} AND taken_over_at IS NULL AND id <> $1
-         LIMIT 1 FOR UPDATE SKIP LOCKED`,
+         LIMIT ${DEAD_AT_ONCE} FOR UPDATE SKIP LOCKED`,
         [this.id],
       );
-      if (dead === undefined) return false;
       const context = { tx, nodeId: this.id, flags };
-      if ((await putBackOf(context, dead.id)) === SLICE) return true;
-      await orphanBodies(context, dead.id);
-      await this.#free(tx, dead.id);
-      await tx.run(`UPDATE node SET taken_over_at = ${NOW} WHERE id = $1`, [dead.id]);
+      for (const { id } of dead) {
+        if ((await putBackOf(context, id)) === SLICE) return true;
+        await orphanBodies(context, id);
+        await this.#free(tx, id);
+        // Looked at again until the last lease of its claims has ended.
+        await tx.run(
+          `UPDATE node SET taken_over_at = ${NOW} WHERE id = $1 AND NOT EXISTS (
+             SELECT 1 FROM recipient AS r WHERE r.state < 3 AND r.state = 1 AND ${CLAIMANT} = $1)`,
+          [id],
+        );
+      }
       await tx.run(`DELETE FROM node WHERE taken_over_at < ${NOW} - ${REMEMBERED_MS}`);
-      return true;
+      await tx.run('DELETE FROM node_commit WHERE node NOT IN (SELECT id FROM node)');
+      return false;
     });
     onCommit(flags);
-    return found;
+    return more;
   }
 
   async #free(tx: Runner, nodeId: string): Promise<void> {

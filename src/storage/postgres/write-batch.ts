@@ -1,6 +1,7 @@
 /** Rows of many messages on their way into the tables, a statement for each table. */
-import type { AcceptInput, NewEvent, NewRecipient } from '../contract.ts';
+import type { AcceptInput, NewRecipient } from '../contract.ts';
 import { StorageError } from '../contract.ts';
+import { queueOnHold } from '../shared/claims.ts';
 import { CHUNK_BYTES, DELIVERED, HELD, QUEUED, sourceKindNumber } from '../shared/rows.ts';
 import type { JsonRow, Runner } from './connection.ts';
 import type { Flags } from './lane.ts';
@@ -148,8 +149,7 @@ export class WriteBatch {
   }
 
   #queued(messageId: number, address: string, dueAt: number): void {
-    const held: NewEvent = { kind: 'held', recipient: address, detail: { reason: 'queue on hold' } };
-    if (this.#holdAll) this.events.push({ messageId, event: held });
+    if (this.#holdAll) this.events.push({ messageId, event: queueOnHold(address) });
     else if (dueAt <= this.#nowMs) this.#flags.queued = true;
   }
 

@@ -28,46 +28,47 @@ export async function setHoldAll({ tx }: WriteContext, { on }: { on: boolean }):
 /** Makes queued recipients not yet due at `now` due; those due before need nothing. */
 export async function retry(
   context: WriteContext,
-  { selector, now }: { selector: QueueSelector; now: number },
+  { selector, by, now }: { selector: QueueSelector; by: string; now: number },
 ): Promise<number> {
   await putBackLapsed(context);
   const rows = await pick(context.tx, selector, [QUEUED], now);
   await change(context.tx, rows, 'next_attempt_at = $2, due_at = $2', [now]);
+  await record(context.tx, rows, 'retried', by);
   if (rows.length > 0) context.flags.queued = true;
   return rows.length;
 }
 
 export async function hold(
   context: WriteContext,
-  { selector }: { selector: QueueSelector },
+  { selector, by }: { selector: QueueSelector; by: string },
 ): Promise<number> {
   await putBackLapsed(context);
   const rows = await pick(context.tx, selector, [QUEUED]);
   await change(context.tx, rows, `state = ${HELD}`);
-  await record(context.tx, rows, 'held');
+  await record(context.tx, rows, 'held', by);
   return rows.length;
 }
 
 export async function release(
   context: WriteContext,
-  { selector }: { selector: QueueSelector },
+  { selector, by }: { selector: QueueSelector; by: string },
 ): Promise<number> {
   const { tx, flags } = context;
   const rows = await pick(tx, selector, [HELD]);
   await change(tx, rows, `state = ${QUEUED}, crashes = 0`);
-  const nowMs = await record(tx, rows, 'released');
+  const nowMs = await record(tx, rows, 'released', by);
   if (rows.some(({ due_at }) => due_at <= nowMs)) flags.queued = true;
   return rows.length;
 }
 
 export async function deleteQueued(
   context: WriteContext,
-  { selector }: { selector: QueueSelector },
+  { selector, by }: { selector: QueueSelector; by: string },
 ): Promise<number> {
   await putBackLapsed(context);
   const rows = await pick(context.tx, selector, [QUEUED, HELD]);
   await change(context.tx, rows, `state = ${DELETED}, next_attempt_at = NULL, due_at = NULL`);
-  const nowMs = await record(context.tx, rows, 'deleted');
+  const nowMs = await record(context.tx, rows, 'deleted', by);
   const changes = new Map<number, number>();
   for (const { message_id } of rows) changes.set(message_id, (changes.get(message_id) ?? 0) - 1);
   await changeOpenCounts(context, changes, nowMs);
@@ -158,11 +159,16 @@ async function change(
 }
 
 /** Adds an event to each; resolves to the time. */
-async function record(tx: Runner, rows: readonly PickedRow[], kind: NewEvent['kind']): Promise<number> {
+async function record(
+  tx: Runner,
+  rows: readonly PickedRow[],
+  kind: NewEvent['kind'],
+  by: string,
+): Promise<number> {
   const nowMs = await databaseTime(tx);
   const events = rows.map(({ message_id, address }) => ({
     messageId: message_id,
-    event: { kind, recipient: address, detail: {} },
+    event: { kind, recipient: address, detail: { by } },
   }));
   await addEvents(tx, events, nowMs);
   return nowMs;

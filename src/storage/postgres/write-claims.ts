@@ -5,6 +5,7 @@ import {
   CLAIM_SCAN,
   makeToken,
   PROCESS_DIED,
+  queueOnHold,
   readToken,
   setAside,
   waitBefore,
@@ -49,9 +50,10 @@ interface LapsedRow {
 export async function claimDue(context: WriteContext, request: ClaimRequest): Promise<Claim[]> {
   const { tx } = context;
   const { destination, limit, leaseMs, retryScheduleMs } = request;
-  const nowMs = await ownDestination(context, destination);
-  if (nowMs === null) return [];
-  await putBackLapsed(context, { destination, dueAt: nowMs });
+  const ownedAt = await ownDestination(context, destination);
+  if (ownedAt === null) return [];
+  // What is put back is due from then on.
+  const nowMs = (await putBackLapsed(context, destination)) > 0 ? await databaseTime(tx) : ownedAt;
   const rows = await dueRows(tx, destination, limit, nowMs);
   const groups = new Map<number, ClaimedRow[]>();
   for (const { message_id, idx, attempts } of rows) {
@@ -225,10 +227,7 @@ export async function renew(
  * Puts back expired claims of this node and of nodes that are gone; a living one puts back its own. Of those a dead
  * node left each attempt counts as a crash. Resolves to their number, a slice at most.
  */
-export async function putBackLapsed(
-  context: WriteContext,
-  { destination, dueAt }: { destination?: string; dueAt?: number } = {},
-): Promise<number> {
+export async function putBackLapsed(context: WriteContext, destination?: string): Promise<number> {
   const { tx, nodeId } = context;
   const at = destination === undefined ? '' : 'AND r.destination = $2';
   const rows = await tx.run<LapsedRow>(
@@ -240,43 +239,45 @@ export async function putBackLapsed(
      LIMIT ${SLICE} FOR UPDATE OF r SKIP LOCKED`,
     [nodeId, ...(destination === undefined ? [] : [destination])],
   );
-  await putBack(context, rows, dueAt ?? null);
+  await putBack(context, rows);
   return rows.length;
 }
 
-/** Puts back a slice of all that a dead node had claimed. */
+/**
+ * Puts back a slice of what a dead node had claimed, as far as its leases ended: until then it may be alive and cut
+ * off from the database only, at work on them.
+ */
 export async function putBackOf(context: WriteContext, deadNode: string): Promise<number> {
   const rows = await context.tx.run<LapsedRow>(
     `SELECT r.message_id, r.idx, r.address, r.claim, r.crashes, r.next_attempt_at, true AS dead
-     FROM recipient AS r WHERE r.state < 3 AND r.state = 1 AND ${CLAIMANT} = $1 LIMIT ${SLICE} FOR UPDATE`,
+     FROM recipient AS r WHERE r.state < 3 AND r.state = 1 AND r.due_at <= ${NOW} AND ${CLAIMANT} = $1
+     LIMIT ${SLICE} FOR UPDATE`,
     [deadNode],
   );
-  await putBack(context, rows, null);
+  await putBack(context, rows);
   return rows.length;
 }
 
-/** `dueAt` null: at the next attempt as it was written when the claim was made. */
-async function putBack(
-  context: WriteContext,
-  rows: readonly LapsedRow[],
-  dueAt: number | null,
-): Promise<void> {
+async function putBack(context: WriteContext, rows: readonly LapsedRow[]): Promise<void> {
   if (rows.length === 0) return;
   const { tx, flags } = context;
+  const { nowMs, holdAll } = await queueState(tx);
+  const told = rows.filter(({ dead, crashes }) => holdAll || (dead && crashes + 1 >= CRASHES_UNTIL_HELD));
   await lockMessages(
     tx,
-    rows
-      .filter(({ dead, crashes }) => dead && crashes + 1 >= CRASHES_UNTIL_HELD)
-      .map((row) => row.message_id),
+    told.map(({ message_id }) => message_id),
   );
-  const { nowMs, holdAll } = await queueState(tx);
   const events: EventRow[] = [];
-  const resting = holdAll ? HELD : QUEUED;
+  const restingState = ({ message_id, address }: LapsedRow) => {
+    if (!holdAll) return QUEUED;
+    events.push({ messageId: message_id, event: queueOnHold(address) });
+    return HELD;
+  };
   const changed = rows.map((row): JsonRow => {
     const { message_id, idx, address, claim, next_attempt_at } = row;
     if (!row.dead || claim !== CLAIM_ATTEMPT) {
-      const state = claim === CLAIM_REMOVAL_OF_HELD ? HELD : resting;
-      return { message_id, idx, state, due_at: dueAt ?? next_attempt_at, crashes: row.crashes, words: null };
+      const state = claim === CLAIM_REMOVAL_OF_HELD ? HELD : restingState(row);
+      return { message_id, idx, state, due_at: nowMs, crashes: row.crashes, words: null };
     }
     const crashes = row.crashes + 1;
     const held = crashes >= CRASHES_UNTIL_HELD;
@@ -287,7 +288,7 @@ async function putBack(
     }
     // The first time a node's end is nobody's fault: another node takes over at once. What goes on ending nodes waits.
     const due = crashes === 1 ? nowMs : next_attempt_at;
-    return { message_id, idx, state: held ? HELD : resting, due_at: due, crashes, words };
+    return { message_id, idx, state: held ? HELD : restingState(row), due_at: due, crashes, words };
   });
   await tx.run(
     `UPDATE recipient AS r SET state = x.state, due_at = x.due_at, token = NULL, claim = 0, crashes = x.crashes,

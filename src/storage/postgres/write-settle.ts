@@ -5,7 +5,7 @@ import {
   type SettleInput,
   StorageError,
 } from '../contract.ts';
-import { readToken, setAside } from '../shared/claims.ts';
+import { queueOnHold, readToken, setAside } from '../shared/claims.ts';
 import {
   CLAIM_ATTEMPT,
   CLAIM_REMOVAL_OF_HELD,
@@ -176,11 +176,12 @@ class Settlement {
 
   add(input: SettleInput, rows: readonly ClaimedRow[]): void {
     const { messageId } = readToken(input.token);
+    // Before the outcomes, which may add that a recipient is held from now on.
+    for (const event of input.events) this.#batch.events.push({ messageId, event });
     input.outcomes.forEach((outcome, n) => {
       const row = rows[n];
       if (row !== undefined) this.#settleOne(row, outcome);
     });
-    for (const event of input.events) this.#batch.events.push({ messageId, event });
     for (const notice of input.notices) this.#addNotice(notice);
   }
 
@@ -194,7 +195,6 @@ class Settlement {
   }
 
   #settleOne(row: ClaimedRow, { result, via, lastReply, lastKind }: RecipientOutcome): void {
-    const resting = this.#holdAll ? HELD : QUEUED;
     const told = { via, lastReply, lastKind };
     switch (result.type) {
       case 'delivered':
@@ -207,7 +207,8 @@ class Settlement {
       case 'deferred': {
         const delayNotice =
           result.delayNoticeSent === undefined ? row.delay_notice : Number(result.delayNoticeSent);
-        this.#set(row, { state: resting, dueAt: result.nextAttemptAt, ...told, delayNotice, crashes: 0 });
+        const state = this.#restingState(row);
+        this.#set(row, { state, dueAt: result.nextAttemptAt, ...told, delayNotice, crashes: 0 });
         this.#wake(result.nextAttemptAt);
         return;
       }
@@ -216,7 +217,7 @@ class Settlement {
         const why = lastReply ?? 'The attempt crashed';
         const held = crashes >= CRASHES_UNTIL_HELD;
         const words = held ? setAside(crashes, why) : why;
-        const state = held ? HELD : resting;
+        const state = held ? HELD : this.#restingState(row);
         this.#set(row, { state, dueAt: result.nextAttemptAt, ...told, lastReply: words, crashes });
         if (held) {
           const event = { kind: 'held', recipient: row.address, detail: { reason: words } } as const;
@@ -227,7 +228,7 @@ class Settlement {
       }
       case 'returned': {
         const attempts = row.attempts - (row.claim === CLAIM_ATTEMPT ? 1 : 0);
-        const state = row.claim === CLAIM_REMOVAL_OF_HELD ? HELD : resting;
+        const state = row.claim === CLAIM_REMOVAL_OF_HELD ? HELD : this.#restingState(row);
         this.#set(row, { state, dueAt: this.#nowMs, attempts });
         this.#wake(0);
         return;
@@ -238,6 +239,13 @@ class Settlement {
         return;
       }
     }
+  }
+
+  /** Where a recipient waits from now on; being held because the whole queue is on hold is an event. */
+  #restingState(row: ClaimedRow): number {
+    if (!this.#holdAll) return QUEUED;
+    this.#batch.events.push({ messageId: row.message_id, event: queueOnHold(row.address) });
+    return HELD;
   }
 
   #set(row: ClaimedRow, settled: Settled): void {

@@ -1,5 +1,6 @@
 /** What engines agree on about claims: their tokens, their bounds and how long a claimed recipient waits. */
 import { randomBytes } from 'node:crypto';
+import type { NewEvent } from '../contract.ts';
 
 /** Recipients of one message in one claim. */
 export const CLAIM_RECIPIENTS = 1000;
@@ -27,6 +28,11 @@ export function readToken(token: string): { messageId: number; low: number; high
 /** Why a recipient is set aside. */
 export function setAside(crashes: number, why: string): string {
   return `Set aside after ${crashes} crashes running. ${why}`;
+}
+
+/** A recipient that comes to rest is held because the whole queue is on hold. */
+export function queueOnHold(address: string): NewEvent {
+  return { kind: 'held', recipient: address, detail: { reason: 'queue on hold' } };
 }
 
 /** The wait after attempt n + 1 when n were made before: entry n of the schedule, the last one repeats. */

@@ -178,23 +178,23 @@ export abstract class OperationStorage implements contract.Storage {
     return this.#contentReader(await this.read('messageContent', { id }));
   }
 
-  retry(selector: QueueSelector): Promise<number> {
+  retry(selector: QueueSelector, by: string): Promise<number> {
     const now = Date.now();
-    return this.#inSlices(selector, (slice) => this.write('retry', { selector: slice, now }));
+    return this.#inSlices(selector, (slice) => this.write('retry', { selector: slice, by, now }));
   }
 
-  async hold(selector: QueueSelector): Promise<number> {
+  async hold(selector: QueueSelector, by: string): Promise<number> {
     if ('all' in selector) await this.write('setHoldAll', { on: true });
-    return this.#inSlices(selector, (slice) => this.write('hold', { selector: slice }));
+    return this.#inSlices(selector, (slice) => this.write('hold', { selector: slice, by }));
   }
 
-  async release(selector: QueueSelector): Promise<number> {
+  async release(selector: QueueSelector, by: string): Promise<number> {
     if ('all' in selector) await this.write('setHoldAll', { on: false });
-    return this.#inSlices(selector, (slice) => this.write('release', { selector: slice }));
+    return this.#inSlices(selector, (slice) => this.write('release', { selector: slice, by }));
   }
 
-  delete(selector: QueueSelector): Promise<number> {
-    return this.#inSlices(selector, (slice) => this.write('delete', { selector: slice }));
+  delete(selector: QueueSelector, by: string): Promise<number> {
+    return this.#inSlices(selector, (slice) => this.write('delete', { selector: slice, by }));
   }
 
   async claimForRemoval(selector: QueueSelector, leaseMs: number): Promise<readonly contract.Claim[]> {

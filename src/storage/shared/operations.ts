@@ -50,10 +50,10 @@ export interface WriteOps {
   settle: Op<SettleInput, void>;
   releaseExpired: Op<{ all: boolean }, number>;
   setHoldAll: Op<{ on: boolean }, void>;
-  retry: Op<{ selector: QueueSelector; now: number }, number>;
-  hold: Op<{ selector: QueueSelector }, number>;
-  release: Op<{ selector: QueueSelector }, number>;
-  delete: Op<{ selector: QueueSelector }, number>;
+  retry: Op<{ selector: QueueSelector; by: string; now: number }, number>;
+  hold: Op<{ selector: QueueSelector; by: string }, number>;
+  release: Op<{ selector: QueueSelector; by: string }, number>;
+  delete: Op<{ selector: QueueSelector; by: string }, number>;
   claimForRemoval: Op<{ selector: QueueSelector; leaseMs: number }, Claim[]>;
   sweepMessages: Op<{ before: number }, number>;
 

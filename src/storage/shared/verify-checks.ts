@@ -13,9 +13,10 @@ interface Check {
  */
 export const CHECKS: readonly Check[] = [
   {
-    sql: `SELECT body.id AS what FROM body WHERE refs > 0 AND refs <>
-      (SELECT count(*) FROM message_body WHERE body_id = body.id)
-      + coalesce((SELECT n FROM entry_count WHERE body_id = body.id), 0)`,
+    sql: `SELECT body.id AS what FROM body LEFT JOIN entry_count AS e ON e.body_id = body.id
+      LEFT JOIN message_body AS m ON m.body_id = body.id
+      WHERE body.refs > 0
+        AND body.refs <> coalesce(e.n, 0) + CASE WHEN m.body_id IS NULL THEN 0 ELSE 1 END`,
     finding: (what) => `body ${what} has a wrong reference count`,
   },
   {

@@ -81,41 +81,44 @@ export class BulkActions {
   }
 
   /** Makes queued recipients not yet due at `now` due; those due before need nothing. */
-  retry(selector: QueueSelector, now: number): number {
+  retry(selector: QueueSelector, by: string, now: number): number {
     this.#claims.releaseExpired(false);
     const rows = this.#pick(selector, [QUEUED], now);
-    for (const { message_id, idx } of rows) this.#setDue.run(now, message_id, idx);
+    for (const { message_id, idx, address } of rows) {
+      this.#setDue.run(now, message_id, idx);
+      this.#messages.addEvents(message_id, [{ kind: 'retried', recipient: address, detail: { by } }]);
+    }
     if (rows.length > 0) this.#context.flags.queued = true;
     return rows.length;
   }
 
-  hold(selector: QueueSelector): number {
+  hold(selector: QueueSelector, by: string): number {
     this.#claims.releaseExpired(false);
     const rows = this.#pick(selector, [QUEUED]);
     for (const { message_id, idx, address } of rows) {
       this.#setState.run(HELD, message_id, idx);
-      this.#messages.addEvents(message_id, [{ kind: 'held', recipient: address, detail: {} }]);
+      this.#messages.addEvents(message_id, [{ kind: 'held', recipient: address, detail: { by } }]);
     }
     return rows.length;
   }
 
-  release(selector: QueueSelector): number {
+  release(selector: QueueSelector, by: string): number {
     const now = Date.now();
     const rows = this.#pick(selector, [HELD]);
     for (const { message_id, idx, address, due_at } of rows) {
       this.#release.run(message_id, idx);
-      this.#messages.addEvents(message_id, [{ kind: 'released', recipient: address, detail: {} }]);
+      this.#messages.addEvents(message_id, [{ kind: 'released', recipient: address, detail: { by } }]);
       if (due_at <= now) this.#context.flags.queued = true;
     }
     return rows.length;
   }
 
-  delete(selector: QueueSelector): number {
+  delete(selector: QueueSelector, by: string): number {
     this.#claims.releaseExpired(false);
     const rows = this.#pick(selector, [QUEUED, HELD]);
     for (const { message_id, idx, address } of rows) {
       this.#delete.run(message_id, idx);
-      this.#messages.addEvents(message_id, [{ kind: 'deleted', recipient: address, detail: {} }]);
+      this.#messages.addEvents(message_id, [{ kind: 'deleted', recipient: address, detail: { by } }]);
       this.#messages.changeOpenCount(message_id, -1);
     }
     return rows.length;

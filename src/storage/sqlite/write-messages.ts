@@ -1,5 +1,6 @@
 import type { AcceptInput, NewEvent, NewRecipient, NoticeInput } from '../contract.ts';
 import { StorageError } from '../contract.ts';
+import { queueOnHold } from '../shared/claims.ts';
 import type { AcceptOp } from '../shared/operations.ts';
 import { DELIVERED, HELD, QUEUED, sourceKindNumber } from '../shared/rows.ts';
 import type { BodyTable } from './write-bodies.ts';
@@ -144,9 +145,8 @@ export class MessageTables {
     if (recipient.to.type !== 'queue') return;
     const now = Date.now();
     const dueAt = recipient.to.notBefore ?? now;
-    const held = this.holdAll();
     const { address, original, rule, to } = recipient;
-    const state = held ? HELD : QUEUED;
+    const state = this.restingState(message.id, address);
     this.#insertQueued.run(
       message.id,
       index,
@@ -158,9 +158,7 @@ export class MessageTables {
       dueAt,
       decidedAt,
     );
-    if (held)
-      this.addEvents(message.id, [{ kind: 'held', recipient: address, detail: { reason: 'queue on hold' } }]);
-    else if (dueAt <= now) this.#context.flags.queued = true;
+    if (state === QUEUED && dueAt <= now) this.#context.flags.queued = true;
   }
 
   /** Puts the message into an account's INBOX. `conflict` when the account is gone. */
@@ -180,8 +178,11 @@ export class MessageTables {
     this.#addUsed.run(size, accountId);
   }
 
-  holdAll(): boolean {
-    return rowOf<{ value: number }>(this.#holdAll)?.value === 1;
+  /** Where a recipient waits from now on; being held because the whole queue is on hold is an event. */
+  restingState(messageId: number, address: string): number {
+    if (rowOf<{ value: number }>(this.#holdAll)?.value !== 1) return QUEUED;
+    this.addEvents(messageId, [queueOnHold(address)]);
+    return HELD;
   }
 
   addEvents(messageId: number, events: readonly NewEvent[]): void {

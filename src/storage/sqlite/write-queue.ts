@@ -197,15 +197,18 @@ export class ClaimTables {
     crashes: number,
     why: string,
   ): { state: number; words: string } {
-    if (crashes < CRASHES_UNTIL_HELD) return { state: this.#messages.holdAll() ? HELD : QUEUED, words: why };
+    if (crashes < CRASHES_UNTIL_HELD) {
+      return { state: this.#messages.restingState(messageId, address), words: why };
+    }
     const words = setAside(crashes, why);
     this.#messages.addEvents(messageId, [{ kind: 'held', recipient: address, detail: { reason: words } }]);
     return { state: HELD, words };
   }
 
   #putBackOne(row: LapsedRow, dueAt: number | null): void {
-    const held = row.claim === CLAIM_REMOVAL_OF_HELD || this.#messages.holdAll();
-    this.#putBack.run(held ? HELD : QUEUED, dueAt, row.message_id, row.idx);
+    const { message_id, idx, address, claim } = row;
+    const state = claim === CLAIM_REMOVAL_OF_HELD ? HELD : this.#messages.restingState(message_id, address);
+    this.#putBack.run(state, dueAt, message_id, idx);
   }
 
   settle(input: SettleInput): void {
@@ -218,6 +221,8 @@ export class ClaimTables {
     );
     let change = 0;
     if (claimed.size === 0) throw new StorageError('stale-claim', 'the claim lapsed or was settled before');
+    // Before the outcomes, which may add that a recipient is held from now on.
+    this.#messages.addEvents(messageId, input.events);
     for (const outcome of input.outcomes) {
       const row = claimed.get(outcome.index);
       if (row === undefined)
@@ -225,7 +230,6 @@ export class ClaimTables {
       claimed.delete(outcome.index);
       change += this.#settleOne(messageId, row, outcome);
     }
-    this.#messages.addEvents(messageId, input.events);
     for (const notice of input.notices) this.#messages.acceptNotice(notice);
     this.#messages.changeOpenCount(messageId, change);
   }
@@ -233,7 +237,6 @@ export class ClaimTables {
   /** Resolves to the change in the number of the message's open recipients. */
   #settleOne(messageId: number, row: ClaimedRow, outcome: RecipientOutcome): number {
     const { result, via, lastReply, lastKind } = outcome;
-    const resting = this.#messages.holdAll() ? HELD : QUEUED;
     switch (result.type) {
       case 'delivered':
       case 'failed': {
@@ -245,7 +248,8 @@ export class ClaimTables {
         const delayed =
           result.delayNoticeSent === undefined ? row.delay_notice : Number(result.delayNoticeSent);
         const at = result.nextAttemptAt;
-        this.#defer.run(resting, via, lastReply, lastKind, at, delayed, 0, messageId, row.idx);
+        const state = this.#messages.restingState(messageId, row.address);
+        this.#defer.run(state, via, lastReply, lastKind, at, delayed, 0, messageId, row.idx);
         this.#wake(at);
         return 0;
       }
@@ -260,7 +264,8 @@ export class ClaimTables {
       }
       case 'returned': {
         const attempts = row.attempts - (row.claim === CLAIM_ATTEMPT ? 1 : 0);
-        const state = row.claim === CLAIM_REMOVAL_OF_HELD ? HELD : resting;
+        const state =
+          row.claim === CLAIM_REMOVAL_OF_HELD ? HELD : this.#messages.restingState(messageId, row.address);
         this.#giveBack.run(state, attempts, Date.now(), messageId, row.idx);
         this.#wake(0);
         return 0;
