@@ -51,9 +51,12 @@ export async function runServer(config: NodeConfig): Promise<number> {
   const log = createLog();
   let parts: Parts | null = null;
   try {
-    const tls = await openTls(config, log);
-    if (!tls.ok) return refuse(tls.failure);
     const core = await openCore(config, folder.value, log);
+    const tls = await openTls(config, log);
+    if (!tls.ok) {
+      await core.close();
+      return refuse(tls.failure);
+    }
     parts = assemble(core, tls.value, log);
     const listeners = await openListeners(parts, config);
     if (typeof listeners === 'string') {
@@ -181,6 +184,7 @@ async function goLive(
   };
   const { hostname: name } = core.config;
   await core.storage.announce({ name, version: await programVersion(), listeners });
+  tls.announce();
   followChanges(core.storage, core.settings, log, () => sender.wake());
   parts.control = await ControlServer.open(core.config.data, createAdminContext(core, running));
   await writePidFile(folder);
