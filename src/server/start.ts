@@ -5,7 +5,7 @@ import type { Acme } from '../acme/acme.ts';
 import { ControlServer } from '../admin/control-server.ts';
 import { SignIn } from '../directory/sign-in.ts';
 import { proxyList } from '../listening/arrival.ts';
-import { describeError } from '../mail/failure.ts';
+import { describeError, ok, type Result } from '../mail/failure.ts';
 import type { Authenticate } from '../pop3/connection.ts';
 import { Pop3Server } from '../pop3/server.ts';
 import { createRedecide } from '../receiving/redecide.ts';
@@ -56,12 +56,13 @@ export async function runServer(config: NodeConfig): Promise<number> {
   const log = createLog();
   let parts: Parts | null = null;
   try {
-    const tls = await openTls(config, log);
-    if (!tls.ok) return refuse(tls.failure);
-    const acme = await openAcme(config, log, () => void tls.value.reload());
-    if (!acme.ok) return refuse(acme.failure);
     const core = await openCore(config, folder.value, log);
-    parts = assemble(core, { tls: tls.value, acme: acme.value }, log);
+    const certificates = await openCertificates(config, log);
+    if (!certificates.ok) {
+      await core.close();
+      return refuse(certificates.failure);
+    }
+    parts = assemble(core, certificates.value, log);
     const listeners = await openListeners(parts, config);
     if (typeof listeners === 'string') {
       await closeAll(parts, 0);
@@ -86,9 +87,16 @@ function refuse(message: string): number {
   return 1;
 }
 
-function openTls(node: NodeConfig, log: Log) {
+/** The certificates in use, and what obtains them; a failure says what to mend. */
+async function openCertificates(
+  node: NodeConfig,
+  log: Log,
+): Promise<Result<Pick<Parts, 'tls' | 'acme'>, string>> {
   const { tls: config, data: dataFolder, hostname } = node;
-  return TlsService.open({ config, dataFolder, issued: issuedFile(node), hostname, log });
+  const tls = await TlsService.open({ config, dataFolder, issued: issuedFile(node), hostname, log });
+  if (!tls.ok) return tls;
+  const acme = await openAcme(node, log, () => void tls.value.reload());
+  return acme.ok ? ok({ tls: tls.value, acme: acme.value }) : acme;
 }
 
 function assemble(core: Core, { tls, acme }: Pick<Parts, 'tls' | 'acme'>, log: Log): Parts {
@@ -190,6 +198,7 @@ async function goLive(
   };
   const { hostname: name } = core.config;
   await core.storage.announce({ name, version: await programVersion(), listeners });
+  tls.announce();
   followChanges(core.storage, core.settings, log, () => sender.wake());
   parts.control = await ControlServer.open(core.config.data, createAdminContext(core, running));
   await writePidFile(folder);

@@ -99,7 +99,7 @@ export class TlsService implements TlsProvider {
   ): Promise<Result<TlsService, string>> {
     const { config, dataFolder, hostname, log } = input;
     if (config.main === null) {
-      const made = await makeWhenMissing(selfSignedFiles(dataFolder), hostname, log);
+      const made = await makeWhenMissing(selfSignedFiles(dataFolder), hostname);
       if (!made.ok) return made;
     }
     let files = await certificateFiles(input);
@@ -113,11 +113,17 @@ export class TlsService implements TlsProvider {
     if (!loaded.ok) return loaded;
     const service = new TlsService(input, files, loaded.value, log);
     service.#seen = await fingerprintOf(files);
-    if (service.state()[0]?.ownMade)
-      log('warn', SELF_SIGNED, { names: loaded.value[0]?.names, mend: SELF_SIGNED_MEND });
     service.#timer = setInterval(() => void service.#look(), LOOK_EVERY_MS);
     service.#timer.unref();
     return ok(service);
+  }
+
+  /** Says in the log what is used, and that nobody trusts it when it is CMail's own. */
+  announce(): void {
+    for (const { file, names, validUntil, ownMade } of this.state()) {
+      if (ownMade) this.#log('warn', SELF_SIGNED, { file, names, mend: SELF_SIGNED_MEND });
+      else this.#log('info', 'TLS certificate', { file, names, validUntil });
+    }
   }
 
   contextFor(name: string | null): SecureContext {
@@ -213,12 +219,10 @@ export async function certificatesOnDisk(
 async function makeWhenMissing(
   files: ReturnType<typeof selfSignedFiles>,
   hostname: string,
-  log: Log,
 ): Promise<Result<void, string>> {
   try {
     if ((await statText(files.cert)) !== '-') return ok(undefined);
     await makeSelfSigned(files, hostname);
-    log('info', 'a self-signed certificate was made', { file: files.cert, name: hostname });
     return ok(undefined);
   } catch (error) {
     return failed(`The self-signed certificate ${files.cert} cannot be made: ${describeError(error)}.`);

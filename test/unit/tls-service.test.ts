@@ -63,6 +63,7 @@ describe('without [tls]', () => {
     assert.ok(state !== undefined);
     assert.deepEqual(state.names, ['mail.a.test']);
     assert.match(state.warning ?? '', /mail programs warn of it.*tls\.cert and tls\.key/);
+    result.value.announce();
     assert.ok(lines.some((line) => /^warn TLS uses a certificate that CMail made for itself/.test(line)));
     assert.deepEqual(result.value.alarms(), []);
     assert.equal((await stat(join(folder, 'tls', 'self-signed.key'))).mode & 0o077, 0);
