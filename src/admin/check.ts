@@ -45,6 +45,7 @@ export async function checkAll(
     ['dns', () => checkDomains(context, () => performance.now())],
     ['hosts', () => context.checkHosts(probe)],
     ['ports', () => context.checkPorts()],
+    ['tls', () => context.checkTls()],
     ['nodes', () => nodesOf(context)],
     ['disk', async () => [checkDisk(machine.dataFolder, await machine.diskSpace())]],
     ['clock', () => clockOf(context)],

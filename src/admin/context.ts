@@ -27,7 +27,7 @@ export interface CheckFinding {
   readonly level: 'ok' | 'skipped' | 'warning' | 'error';
   /**
    * What it is about: `settings`, `relay`, `directory`, `resolver`, `dns`, `smtp-host`, `outbound`, `ports`,
-   * `nodes`, `disk`, `clock`; `hosts` when neither of the two in the middle could be tried.
+   * `tls`, `nodes`, `disk`, `clock`; `hosts` when neither of the two in the middle could be tried.
    */
   readonly topic: string;
   /** What was found. */
@@ -36,6 +36,22 @@ export interface CheckFinding {
   readonly meaning?: string;
   /** What to do about it; always there unless the level is `ok`. */
   readonly mend?: string;
+}
+
+/** A network that may not sign in for a while. */
+export interface AccessBan {
+  readonly network: string;
+  /** ms since 1970. */
+  readonly until: number;
+  readonly times: number;
+  readonly failures: number;
+}
+
+/** Who is banned from signing in to this server. */
+export interface AccessControl {
+  bans(): readonly AccessBan[];
+  /** False when there was no such ban. */
+  unban(network: string): boolean;
 }
 
 /** The machine under the server, as far as `check` looks at it. */
@@ -71,11 +87,15 @@ export interface AdminContext {
   readonly isOwnHost: (host: string, port: number) => boolean | Promise<boolean>;
   /** The listeners and whether their ports can be had. */
   readonly checkPorts: () => Promise<readonly CheckFinding[]>;
+  /** The certificates shown to clients. */
+  readonly checkTls: () => Promise<readonly CheckFinding[]>;
   /** Tries the SMTP host and, when a domain is named, the way out to its MX hosts. Sends no mail. */
   readonly checkHosts: (probe: string | null, settings?: Settings) => Promise<readonly CheckFinding[]>;
   /** The DNS servers asked, as `address:port`. */
   readonly dnsServers: () => Promise<readonly string[]>;
   readonly machine: Machine;
+  /** null when no server runs, and so nobody is banned. */
+  readonly access: AccessControl | null;
   /** Something may have become due. */
   readonly wakeSender: () => void;
   readonly makeNotices: MakeNotices;

@@ -3,6 +3,7 @@ import { accessOperations } from './access-operations.ts';
 import { auditDetails } from './audit.ts';
 import { type AdminContext, OperationError } from './context.ts';
 import { accountOperations, aliasOperations, domainOperations } from './directory-operations.ts';
+import { dnsOperations } from './dns-operations.ts';
 import { formOperations } from './form-operations.ts';
 import { importOperations } from './import-operations.ts';
 import { mailOperations } from './mail-operations.ts';
@@ -12,6 +13,7 @@ import { queueOperations } from './queue-operations.ts';
 import { searchOperations } from './search-operations.ts';
 import { serverOperations } from './server-operations.ts';
 import { settingsOperations } from './settings-operations.ts';
+import { signInOperations } from './sign-in-operations.ts';
 
 const table: ReadonlyMap<string, OperationTable[string]> = new Map(
   Object.entries({
@@ -21,6 +23,8 @@ const table: ReadonlyMap<string, OperationTable[string]> = new Map(
     ...accountOperations,
     ...aliasOperations,
     ...importOperations,
+    ...signInOperations,
+    ...dnsOperations,
     ...queueOperations,
     ...searchOperations,
     ...mailOperations,

@@ -1,5 +1,8 @@
 import type net from 'node:net';
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
+import type { Arrival } from '../listening/arrival.ts';
+import { HANDSHAKE_LIMIT_MS, startTls, type TlsFacts } from '../listening/start-tls.ts';
+import type { TlsProvider } from '../listening/tls-provider.ts';
 import { describeError } from '../mail/failure.ts';
 import type { MaildropLocks } from '../mailbox/lock.ts';
 import { type Maildrop, openMaildrop } from '../mailbox/maildrop.ts';
@@ -12,15 +15,26 @@ export type Log = (
   fields?: Record<string, unknown>,
 ) => void;
 
+/** Checks a password; rejections count as our own trouble. */
+export type Authenticate = (request: {
+  readonly user: string;
+  readonly password: string;
+  /** The client's. */
+  readonly address: string;
+  /** Version of TLS; null in clear. */
+  readonly tls: string | null;
+}) => Promise<{ accountId: number } | LoginFailure>;
+
 export interface ConnectionOptions {
   readonly mailboxes: MailboxStore;
-  readonly authenticate: (user: string, password: string) => Promise<{ accountId: number } | LoginFailure>;
+  readonly authenticate: Authenticate;
   readonly locks: MaildropLocks;
   readonly hostname: string;
   readonly log: Log;
-  /** The client's address. */
-  readonly address: string;
-  readonly loginAllowed: boolean;
+  /** A login is taken in clear. */
+  readonly clearLogin: boolean;
+  /** The certificates; null offers no STLS. */
+  readonly tls: TlsProvider | null;
   readonly idleTimeoutMs: number;
   readonly loginDelayMs: number;
 }
@@ -35,11 +49,16 @@ export class Pop3Connection {
   /** Resolves when the connection is closed, its work done and its maildrop free. */
   readonly ended: Promise<void>;
 
-  readonly #socket: net.Socket;
+  readonly #address: string;
+  /** The clear one, or TLS on top of it. */
+  #socket: net.Socket;
+  #tls: TlsFacts | null;
+  #detach: () => void = () => undefined;
   readonly #options: ConnectionOptions;
   readonly #session: Pop3Session;
   readonly #abort = new AbortController();
   readonly #idle: NodeJS.Timeout;
+  readonly #whenClosed: () => void;
   #work: Promise<void> = Promise.resolve();
   #working = false;
   #finishing = false;
@@ -49,28 +68,41 @@ export class Pop3Connection {
   #retrieved = 0;
   #removed = 0;
 
-  constructor(socket: net.Socket, options: ConnectionOptions) {
+  constructor({ socket, address, tls }: Arrival, options: ConnectionOptions) {
     this.#socket = socket;
+    this.#address = address;
+    this.#tls = tls;
     this.#options = options;
     this.#session = new Pop3Session({
       hostname: options.hostname,
-      loginAllowed: options.loginAllowed,
+      login: options.clearLogin ? 'always' : 'under-tls',
+      startTls: options.tls !== null,
       maxErrors: MAX_ERRORS,
       maxFailedLogins: MAX_FAILED_LOGINS,
     });
     this.#idle = setTimeout(() => this.abort('no progress for too long'), options.idleTimeoutMs);
-    socket.on('error', (error) => this.abort(describeError(error)));
-    this.ended = new Promise((resolve) => {
-      socket.once('close', () => {
-        this.#abort.abort();
-        clearTimeout(this.#idle);
-        void this.#work.then(() => this.#release()).then(resolve);
-      });
-    });
-    socket.on('data', (bytes: Buffer) => this.#onData(bytes));
-    // A client that has said all it wants to say still gets the answers.
-    socket.on('end', () => void this.#work.then(() => socket.end()));
+    if (tls !== null) this.#session.secured();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.ended = promise;
+    this.#whenClosed = () => {
+      this.#abort.abort();
+      clearTimeout(this.#idle);
+      void this.#work.then(() => this.#release()).then(resolve);
+    };
+    this.#attach(socket);
     this.#start();
+  }
+
+  /** Takes over a socket's events. */
+  #attach(socket: net.Socket): void {
+    const data = (bytes: Buffer): void => this.#onData(bytes);
+    const broken = (error: Error): void => this.abort(describeError(error));
+    // A client that has said all it wants to say still gets the answers.
+    const end = (): void => void this.#work.then(() => socket.end());
+    socket.on('data', data).on('end', end).on('error', broken).on('close', this.#whenClosed);
+    this.#detach = () => {
+      socket.off('data', data).off('end', end).off('error', broken).off('close', this.#whenClosed);
+    };
   }
 
   /** Closes now when it waits for a command, else after the commands at work. */
@@ -124,6 +156,9 @@ export class Pop3Connection {
         await this.#flush();
         await turn();
         return;
+      case 'starttls':
+        await this.#startTls();
+        return;
       case 'login':
         await this.#flush();
         this.#session.answerLogin(await this.#login(action.user, action.password));
@@ -144,9 +179,32 @@ export class Pop3Connection {
     }
   }
 
+  /** What fails ends the connection. */
+  async #startTls(): Promise<void> {
+    const { tls, log } = this.#options;
+    if (tls === null) throw new Error('STLS without certificates');
+    await this.#flush();
+    const clear = this.#socket;
+    if (clear.destroyed) return;
+    this.#detach();
+    const secured = await startTls(clear, tls, HANDSHAKE_LIMIT_MS);
+    if (!secured.ok) {
+      log('info', 'a TLS handshake failed', { address: this.#address, why: secured.failure });
+      this.#reason = secured.failure;
+      this.#whenClosed();
+      return;
+    }
+    this.#socket = secured.value.socket;
+    this.#tls = secured.value.tls;
+    this.#attach(this.#socket);
+    this.#session.secured();
+    this.#idle.refresh();
+  }
+
   async #login(user: string, password: string): Promise<Maildrop | LoginFailure> {
     const result = await this.#openMaildrop(user, password);
-    const { log, address } = this.#options;
+    const { log } = this.#options;
+    const address = this.#address;
     if (!('failure' in result)) {
       this.#maildrop = result;
       log('info', 'POP3 login', { user, address, messages: result.uids.length, truncated: result.truncated });
@@ -161,7 +219,8 @@ export class Pop3Connection {
     const { authenticate, locks, mailboxes, log } = this.#options;
     let locked: number | null = null;
     try {
-      const account = await authenticate(user, password);
+      const tls = this.#tls?.version ?? null;
+      const account = await authenticate({ user, password, address: this.#address, tls });
       if ('failure' in account) return account;
       if (!(await locks.acquire(account.accountId))) {
         return { failure: 'in-use', text: 'another session has this mailbox open' };
@@ -269,7 +328,7 @@ export class Pop3Connection {
     this.#maildrop = null;
     await this.#options.locks.release(maildrop.accountId);
     this.#options.log('info', 'POP3 session ended', {
-      address: this.#options.address,
+      address: this.#address,
       reason: this.#reason,
       retrieved: this.#retrieved,
       removed: this.#removed,

@@ -1,22 +1,27 @@
 import net from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { type IsProxy, receiveArrival } from '../listening/arrival.ts';
+import { Crowd } from '../listening/crowd.ts';
+import { isLoopback } from '../listening/network.ts';
+import type { TlsProvider } from '../listening/tls-provider.ts';
 import { describeError } from '../mail/failure.ts';
 import { type MailboxLockStore, MaildropLocks } from '../mailbox/lock.ts';
 import type { MailboxStore } from '../storage/contract.ts';
-import { type Log, Pop3Connection } from './connection.ts';
-import type { LoginFailure } from './session.ts';
+import { type Authenticate, type Log, Pop3Connection } from './connection.ts';
 
 export interface Pop3Dependencies {
   readonly mailboxes: MailboxStore & MailboxLockStore;
   /** Checks a password. Rejections count as our own trouble and are answered `-ERR [SYS/TEMP]`. */
-  readonly authenticate: (user: string, password: string) => Promise<{ accountId: number } | LoginFailure>;
+  readonly authenticate: Authenticate;
   /** Our name in the greeting. */
   readonly hostname: string;
   readonly log: Log;
-  /** Sessions in all; default 200. */
-  readonly maxSessions?: number;
-  /** Sessions from one address; default 20. */
-  readonly maxSessionsPerAddress?: number;
+  /** Sessions open at once, asked at each connection; default 200 in all, 20 of one address. */
+  readonly limits?: () => { readonly total: number; readonly perAddress: number };
+  /** The certificates; without them there is no STLS. */
+  readonly tls?: TlsProvider | null;
+  /** Who connects for others; default nobody. */
+  readonly isProxy?: IsProxy;
   /** Default 10 minutes, the least RFC 1939 §3 allows. */
   readonly idleTimeoutMs?: number;
   /** Wait before the first refused login is answered, doubled for each next one; default 1 s. */
@@ -25,44 +30,42 @@ export interface Pop3Dependencies {
   readonly cleartextLogin?: (address: string) => boolean;
 }
 
+const DEFAULT_LIMITS = { total: 200, perAddress: 20 };
+
 /** Connections over the limit that are told so; still more are closed without a word. */
 const REFUSALS_AT_ONCE = 50;
 
 /** What a store operation may take after all connections have been cut. */
 const STORE_GRACE_MS = 1_000;
 
-/** Whether an address (IPv4-mapped counts as IPv4) is this machine's loopback. */
-export function isLoopback(address: string): boolean {
-  const plain = plainAddress(address);
-  return plain === '::1' || (net.isIPv4(plain) && plain.startsWith('127.'));
-}
-
-function plainAddress(address: string): string {
-  return address.replace(/^::ffff:(?=\d+\.)/i, '');
-}
-
 /** Listens for POP3 clients and bounds how many there are. */
 export class Pop3Server {
   readonly #deps: Pop3Dependencies;
-  readonly #maxSessions: number;
-  readonly #maxSessionsPerAddress: number;
+  readonly #crowd = new Crowd();
   readonly #locks: MaildropLocks;
   readonly #servers: net.Server[] = [];
   readonly #connections = new Map<Pop3Connection, Promise<void>>();
-  readonly #perAddress = new Map<string, number>();
   #closing = false;
 
   constructor(deps: Pop3Dependencies) {
     this.#deps = deps;
     this.#locks = new MaildropLocks(deps.mailboxes);
-    this.#maxSessions = deps.maxSessions ?? 200;
-    this.#maxSessionsPerAddress = deps.maxSessionsPerAddress ?? 20;
   }
 
   /** Opens a listener; several may be opened. Rejects with the system's error, such as EADDRINUSE. */
-  listen(host: string, port: number): Promise<{ address: string; port: number }> {
-    const server = net.createServer({ noDelay: true, allowHalfOpen: true }, (socket) => this.#accept(socket));
-    server.maxConnections = this.#maxSessions + REFUSALS_AT_ONCE;
+  listen(
+    host: string,
+    port: number,
+    { implicitTls = false }: { readonly implicitTls?: boolean } = {},
+  ): Promise<{ address: string; port: number }> {
+    const server = net.createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
+      server.maxConnections = this.#limits().total + REFUSALS_AT_ONCE;
+      this.#accept(socket, implicitTls).catch((error: unknown) => {
+        this.#deps.log('error', 'a POP3 connection failed', { error: describeError(error) });
+        socket.destroy();
+      });
+    });
+    server.maxConnections = this.#limits().total + REFUSALS_AT_ONCE;
     return new Promise((resolve, reject) => {
       server.once('error', reject);
       server.listen(port, host, () => {
@@ -106,36 +109,50 @@ export class Pop3Server {
     await Promise.all(closed);
   }
 
-  #accept(socket: net.Socket): void {
-    const address = plainAddress(socket.remoteAddress ?? '');
-    const fromAddress = this.#perAddress.get(address) ?? 0;
-    if (this.#closing || address === '') {
+  #limits(): { readonly total: number; readonly perAddress: number } {
+    return this.#deps.limits?.() ?? DEFAULT_LIMITS;
+  }
+
+  async #accept(socket: net.Socket, implicitTls: boolean): Promise<void> {
+    const deps = this.#deps;
+    const tls = deps.tls ?? null;
+    if (this.#closing) {
       socket.destroy();
       return;
     }
-    if (this.#connections.size >= this.#maxSessions || fromAddress >= this.#maxSessionsPerAddress) {
-      this.#deps.log('warn', 'POP3 connection refused: too many sessions', { address });
-      socket.on('error', () => socket.destroy());
-      socket.end('-ERR [SYS/TEMP] too many sessions, please try again later\r\n', () => socket.destroy());
+    const limits = this.#limits();
+    const arrival = await receiveArrival(socket, {
+      crowd: this.#crowd,
+      limits: { ...limits, perNetwork: limits.total },
+      isProxy: deps.isProxy ?? (() => false),
+      implicitTls: implicitTls ? tls : null,
+      refuse: (refused, address) => {
+        deps.log('warn', 'POP3 connection refused: too many sessions', { address });
+        refused.on('error', () => refused.destroy());
+        refused.end('-ERR [SYS/TEMP] too many sessions, please try again later\r\n', () => refused.destroy());
+      },
+      log: deps.log,
+    });
+    if (arrival === null) return;
+    if (this.#closing) {
+      arrival.socket.destroy();
+      this.#crowd.leave(arrival.address);
       return;
     }
-    this.#perAddress.set(address, fromAddress + 1);
-    const connection = new Pop3Connection(socket, {
-      mailboxes: this.#deps.mailboxes,
-      authenticate: this.#deps.authenticate,
+    const connection = new Pop3Connection(arrival, {
+      mailboxes: deps.mailboxes,
+      authenticate: deps.authenticate,
       locks: this.#locks,
-      hostname: this.#deps.hostname,
-      log: this.#deps.log,
-      address,
-      loginAllowed: (this.#deps.cleartextLogin ?? isLoopback)(address),
-      idleTimeoutMs: this.#deps.idleTimeoutMs ?? 600_000,
-      loginDelayMs: this.#deps.loginDelayMs ?? 1_000,
+      hostname: deps.hostname,
+      log: deps.log,
+      clearLogin: (deps.cleartextLogin ?? isLoopback)(arrival.address),
+      tls,
+      idleTimeoutMs: deps.idleTimeoutMs ?? 600_000,
+      loginDelayMs: deps.loginDelayMs ?? 1_000,
     });
     const ended = connection.ended.then(() => {
       this.#connections.delete(connection);
-      const left = (this.#perAddress.get(address) ?? 1) - 1;
-      if (left > 0) this.#perAddress.set(address, left);
-      else this.#perAddress.delete(address);
+      this.#crowd.leave(arrival.address);
     });
     this.#connections.set(connection, ended);
   }

@@ -5,6 +5,7 @@
  *   session.receive(bytes)                 whenever the client sent something
  *   loop: action = session.next()          until it returns null (needs more bytes)
  *         - login, update: find the answer, then answerLogin / answerUpdate
+ *         - starttls: write takeOutput(), do the handshake, then session.secured()
  *         - retrieve: beginMessage, messageBytes…, endMessage; or refuseMessage
  *         - flush: write takeOutput() and wait until the client takes more
  *         - close: write takeOutput() and close
@@ -12,12 +13,13 @@
  *
  * While a question is open, `next()` returns null and consumes nothing.
  */
+import { parsePlain } from '../mail/sasl.ts';
 import type { Maildrop } from '../mailbox/maildrop.ts';
 import { LineReader } from './line-reader.ts';
 import { MultiLineEncoder } from './multi-line.ts';
 
-/** RFC 2449 §4 asks for 255; 512 leaves room for long user names and passwords. CRLF included. */
-export const LINE_LIMIT_BYTES = 512;
+/** RFC 2449 §4 asks for 255; a sign-in in base64 with a long name and a long password needs this. CRLF included. */
+export const LINE_LIMIT_BYTES = 2048;
 /** Output that waits; beyond it the session asks for a flush before it goes on. */
 export const OUTPUT_LIMIT_BYTES = 32 * 1024;
 /** Messages a listing looks at before the host gets its turn, so that other sessions do not wait. */
@@ -26,8 +28,10 @@ const LISTING_STEP = 5_000;
 export interface Pop3Policy {
   /** Our name in the greeting. */
   readonly hostname: string;
-  /** USER and PASS are taken. Without it they are answered `-ERR [AUTH]` and not announced. */
-  readonly loginAllowed: boolean;
+  /** Where a login is taken: anyway, or under TLS only. Elsewhere it gets `-ERR [AUTH]` and is not announced. */
+  readonly login: 'always' | 'under-tls';
+  /** There is a certificate, so STLS can be had while the session is not under TLS. */
+  readonly startTls: boolean;
   /** Senseless commands before the session is closed. */
   readonly maxErrors: number;
   /** Refused logins before the session is closed. */
@@ -35,8 +39,10 @@ export interface Pop3Policy {
 }
 
 export type Pop3Action =
-  /** USER and PASS are there. Answer with answerLogin. */
+  /** USER and PASS, or AUTH, are there. Answer with answerLogin. */
   | { readonly type: 'login'; readonly user: string; readonly password: string }
+  /** Begin TLS: all that came before is forgotten, and what comes in clear up to `secured()` too (RFC 2595 §4). */
+  | { readonly type: 'starttls' }
   /** Send a message, for TOP only `bodyLines` lines of its body. */
   | { readonly type: 'retrieve'; readonly uid: number; readonly bodyLines: number | null }
   /** QUIT: remove the messages marked deleted, all or none. Answer with answerUpdate. */
@@ -52,11 +58,10 @@ export interface LoginFailure {
 }
 
 type State = 'authorization' | 'transaction' | 'closed';
-type Question = 'none' | 'login' | 'retrieve' | 'update';
+type Question = 'none' | 'login' | 'starttls' | 'retrieve' | 'update';
 
 const FAILURE_CODES = { auth: '[AUTH]', sys: '[SYS/TEMP]', 'in-use': '[IN-USE]' } as const;
-const NO_LOGIN_TEXT =
-  '[AUTH] this connection is not encrypted, and a login over it is taken from the server itself only';
+const NO_LOGIN_TEXT = '[AUTH] a login needs TLS: send STLS first';
 const MESSAGE_NUMBER = /^\d{1,10}$/;
 
 export class Pop3Session {
@@ -67,6 +72,9 @@ export class Pop3Session {
   #output: Uint8Array[] = [];
   #outputBytes = 0;
   #user: string | null = null;
+  /** The next line is what AUTH PLAIN asked for. */
+  #plain = false;
+  #secured = false;
   #errors = 0;
   #failedLogins = 0;
   #maildrop: Maildrop | null = null;
@@ -95,7 +103,14 @@ export class Pop3Session {
   }
 
   receive(bytes: Uint8Array): void {
-    if (this.#state !== 'closed') this.#lines.receive(bytes);
+    // In clear after STLS: whoever sent it did not wait for TLS, or is somebody else.
+    if (this.#state !== 'closed' && this.#question !== 'starttls') this.#lines.receive(bytes);
+  }
+
+  /** TLS is in use now: after `starttls`, or from the beginning. */
+  secured(): void {
+    this.#secured = true;
+    if (this.#question === 'starttls') this.#question = 'none';
   }
 
   next(): Pop3Action | null {
@@ -119,7 +134,7 @@ export class Pop3Session {
       }
       const line = this.#lines.next();
       if (line === null) return null;
-      const action = 'tooLong' in line ? this.#error('the line is too long') : this.#command(line.text);
+      const action = 'tooLong' in line ? this.#tooLong() : this.#line(line.text);
       if (action !== null) return action;
     }
   }
@@ -194,6 +209,58 @@ export class Pop3Session {
     this.#question = 'none';
   }
 
+  #tooLong(): null {
+    this.#plain = false;
+    return this.#error('the line is too long');
+  }
+
+  #line(text: string): Pop3Action | null {
+    if (!this.#plain) return this.#command(text);
+    this.#plain = false;
+    return this.#takePlain(text);
+  }
+
+  get #loginAllowed(): boolean {
+    return this.#secured || this.#policy.login === 'always';
+  }
+
+  #startTls(rest: string): Pop3Action | null {
+    if (rest !== '') return this.#error('STLS takes no argument');
+    if (this.#secured) return this.#error('TLS is in use already');
+    if (!this.#policy.startTls) return this.#error('no such command');
+    this.#user = null;
+    this.#lines.clear();
+    this.#ok('begin TLS now');
+    this.#question = 'starttls';
+    return { type: 'starttls' };
+  }
+
+  /** SASL (RFC 5034): PLAIN, with an initial response or after an empty challenge. */
+  #auth(rest: string): Pop3Action | null {
+    if (!this.#loginAllowed) return this.#error(NO_LOGIN_TEXT);
+    const [mechanism = '', response, ...more] = rest.split(' ');
+    if (mechanism.toUpperCase() !== 'PLAIN') return this.#error('the mechanism known here is PLAIN');
+    if (more.length > 0) return this.#error('AUTH PLAIN takes one argument');
+    if (response !== undefined) return this.#takePlain(response === '=' ? '' : response);
+    this.#write('+ \r\n');
+    this.#plain = true;
+    return null;
+  }
+
+  #takePlain(text: string): Pop3Action | null {
+    if (text === '*') return this.#error('login cancelled');
+    const credentials = parsePlain(text);
+    if (!credentials.ok) {
+      return this.#error(
+        credentials.failure === 'malformed'
+          ? 'not what PLAIN sends, in base64'
+          : '[AUTH] logging in to act for another account is not possible',
+      );
+    }
+    this.#question = 'login';
+    return { type: 'login', ...credentials.value };
+  }
+
   #command(text: string): Pop3Action | null {
     const space = text.indexOf(' ');
     const keyword = (space < 0 ? text : text.slice(0, space)).toUpperCase();
@@ -206,8 +273,10 @@ export class Pop3Session {
   }
 
   #authorization(keyword: string, rest: string): Pop3Action | null {
+    if (keyword === 'STLS') return this.#startTls(rest);
+    if (keyword === 'AUTH') return this.#auth(rest);
     if (keyword !== 'USER' && keyword !== 'PASS') return this.#error('log in first, with USER and PASS');
-    if (!this.#policy.loginAllowed) return this.#error(NO_LOGIN_TEXT);
+    if (!this.#loginAllowed) return this.#error(NO_LOGIN_TEXT);
     if (rest === '') return this.#error(`${keyword} needs an argument`);
     if (keyword === 'USER') {
       this.#user = rest.trim();
@@ -315,11 +384,14 @@ export class Pop3Session {
   }
 
   #capabilities(): null {
-    const login = this.#policy.loginAllowed && this.#maildrop === null ? ['USER'] : [];
+    const before = this.#maildrop === null;
+    const login = before && this.#loginAllowed ? ['USER', 'SASL PLAIN'] : [];
+    const tls = before && this.#policy.startTls && !this.#secured ? ['STLS'] : [];
     const lines = [
       'TOP',
       'UIDL',
       ...login,
+      ...tls,
       'PIPELINING',
       'RESP-CODES',
       'AUTH-RESP-CODE',

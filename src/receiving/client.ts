@@ -1,5 +1,6 @@
 /** Who is connected: a local client or an external source (BEHAVIOUR.md, "Words"). */
 import { BlockList, isIPv4, isIPv6 } from 'node:net';
+import { plainAddress } from '../listening/network.ts';
 import type { Settings } from '../settings/values.ts';
 
 export interface Client {
@@ -8,13 +9,6 @@ export interface Client {
   readonly address: string | null;
   /** Authenticated account, null without sign-in. */
   readonly user: string | null;
-}
-
-/** Address text without a zone, IPv4-mapped ones as IPv4. */
-export function plainAddress(address: string): string {
-  const withoutZone = address.split('%', 1)[0] ?? address;
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(withoutZone);
-  return mapped?.[1] ?? withoutZone;
 }
 
 const lists = new WeakMap<readonly string[], BlockList>();

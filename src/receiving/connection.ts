@@ -4,36 +4,18 @@
  * what comes.
  */
 import type { Socket } from 'node:net';
+import type { Arrival } from '../listening/arrival.ts';
+import { HANDSHAKE_LIMIT_MS, startTls, type TlsFacts } from '../listening/start-tls.ts';
 import { describeError } from '../mail/failure.ts';
-import { type Reply, reply, replyText } from '../mail/reply.ts';
-import type { CurrentSettings, Settings } from '../settings/values.ts';
-import type { ReceiverAction, ReceiverPolicy } from '../smtp/receiver-contract.ts';
+import { type Reply, reply } from '../mail/reply.ts';
+import type { ReceiverAction } from '../smtp/receiver-contract.ts';
 import { ReceiverSession } from '../smtp/receiver-session.ts';
-import { HANDED_ON_LIMIT_BYTES, type Storage } from '../storage/contract.ts';
-import { type Client, clientAt, isOnRelayNetworks } from './client.ts';
-import { type DecisionDependencies, decide } from './decision.ts';
-import type { Trace } from './trace.ts';
-import { Transaction } from './transaction.ts';
-
-export interface ReceivingDependencies {
-  readonly hostname: string;
-  readonly settings: CurrentSettings;
-  readonly storage: Storage;
-  /** For how long the store has answered nobody, ms; 0 when it does. */
-  readonly storeAwayMs: () => number;
-  readonly trace: Trace;
-  readonly decision: DecisionDependencies;
-  readonly log: (level: 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>) => void;
-  /** Counts each command, recipient and message refused. */
-  readonly refused?: () => void;
-}
+import { HANDED_ON_LIMIT_BYTES } from '../storage/contract.ts';
+import { isOnRelayNetworks } from './client.ts';
+import { Conversation, FAULT, type ReceivingDependencies, type Service } from './conversation.ts';
 
 /** With less room than one read, the store counts as full. */
 const NEARLY_FULL_BYTES = HANDED_ON_LIMIT_BYTES - 64 * 1024;
-/** RCPTs of one message (RFC 5321 §4.5.3.1.8 asks for 100 at least). */
-const MAX_RECIPIENTS = 1_000;
-/** Senseless or refused commands before the session is closed. */
-const MAX_ERRORS = 20;
 /** A session in which nothing completes for this long is closed, whatever it waits for. */
 const STUCK_MS = 30 * 60_000;
 /** Replies a client has not read; above it CMail stops reading commands. */
@@ -41,17 +23,17 @@ const MAX_UNREAD_REPLY_BYTES = 64 * 1024;
 /** Wait for the client to close after our last words. */
 const CLOSE_WAIT_MS = 2_000;
 
-const FAULT = reply(451, '4.3.0', 'Something went wrong here; please try again later');
+const EARLY_TALKER = reply(554, '5.5.1', 'A client waits for the greeting before it speaks');
 
 export class Connection {
-  readonly #socket: Socket;
   readonly #deps: ReceivingDependencies;
   readonly #session: ReceiverSession;
+  readonly #conversation: Conversation;
   readonly #address: string;
   readonly #onClose: () => void;
-  #transaction: Transaction | null = null;
-  #helo = '';
-  #extended = false;
+  /** The clear one, or TLS on top of it. */
+  #socket: Socket;
+  #detach: () => void = () => undefined;
   /** Bytes the store would not take, tried again when it has room. */
   #refusedBytes: Uint8Array | null = null;
   /** The read the engine works on, when it is the only one. */
@@ -62,29 +44,63 @@ export class Connection {
   #draining = false;
   #peerEnded = false;
   #reading = true;
+  #greetTimer: NodeJS.Timeout | null = null;
   /** When the present wait began, moved on while the wait is ours. */
   #waitSinceMs = Date.now();
   #progressAtMs = Date.now();
   #windowBytes = 0;
   #closeAtMs = 0;
-  #policySettings: Settings | null = null;
-  #policy: ReceiverPolicy | null = null;
 
-  constructor(socket: Socket, deps: ReceivingDependencies, onClose: () => void) {
+  constructor(arrival: Arrival, service: Service, deps: ReceivingDependencies, onClose: () => void) {
+    const { socket, address, tls } = arrival;
     this.#socket = socket;
     this.#deps = deps;
     this.#onClose = onClose;
-    this.#address = socket.remoteAddress ?? '';
-    this.#session = new ReceiverSession(() => this.#currentPolicy());
-    socket.on('data', (bytes: Buffer) => this.#receive(bytes));
-    socket.on('end', () => this.#ended());
-    socket.on('drain', () => this.#run());
-    socket.on('error', (error) =>
-      deps.log('info', 'connection lost', { client: this.#address, why: describeError(error) }),
-    );
-    socket.on('close', () => this.#closed());
-    this.#session.greet();
-    this.#run();
+    this.#address = address;
+    this.#conversation = new Conversation(deps, service, address, tls);
+    this.#session = new ReceiverSession(() => this.#conversation.policy());
+    if (tls !== null) this.#session.secured();
+    this.#attach(socket);
+    this.#greet(service);
+  }
+
+  /** Takes over a socket's events. */
+  #attach(socket: Socket): void {
+    const listeners = [
+      ['data', (bytes: Buffer) => this.#receive(bytes)],
+      ['end', () => this.#ended()],
+      ['drain', () => this.#run()],
+      ['error', (error: Error) => this.#log('connection lost', { why: describeError(error) })],
+      ['close', () => this.#closed()],
+    ] as const satisfies readonly (readonly [string, (argument: never) => void])[];
+    for (const [event, listener] of listeners) socket.on(event, listener);
+    // A socket that was read from before, for a PROXY header, is paused.
+    socket.resume();
+    this.#reading = true;
+    this.#detach = () => {
+      for (const [event, listener] of listeners) socket.off(event, listener);
+    };
+  }
+
+  /** At once, or after a wait in which only those speak who do not listen. */
+  #greet(service: Service): void {
+    const settings = this.#deps.settings();
+    const waitMs =
+      service === 'submission' || isOnRelayNetworks(this.#address, settings)
+        ? 0
+        : settings.strangers.greetDelayMs;
+    const greet = (): void => {
+      this.#greetTimer = null;
+      if (this.#closing) return;
+      this.#session.greet();
+      this.#run();
+    };
+    if (waitMs === 0) greet();
+    else this.#greetTimer = setTimeout(greet, waitMs);
+  }
+
+  #log(message: string, fields: Record<string, unknown>): void {
+    this.#deps.log('info', message, { client: this.#address, ...fields });
   }
 
   /** Message bytes held and not handed on, for tests and status. */
@@ -141,23 +157,13 @@ export class Connection {
     this.#windowBytes = 0;
   }
 
-  #currentPolicy(): ReceiverPolicy {
-    const settings = this.#deps.settings();
-    if (this.#policy === null || this.#policySettings !== settings) {
-      this.#policySettings = settings;
-      this.#policy = {
-        hostname: this.#deps.hostname,
-        maxMessageBytes: settings.maxIncomingSizeBytes,
-        bareNewline: isOnRelayNetworks(this.#address, settings) ? settings.bareNewline : 'refuse',
-        maxRecipients: MAX_RECIPIENTS,
-        maxErrors: MAX_ERRORS,
-      };
-    }
-    return this.#policy;
-  }
-
   #receive(bytes: Buffer): void {
     if (this.#closing) return;
+    if (this.#greetTimer !== null) {
+      this.#log('early talker', { bytes: bytes.length });
+      this.#fail(EARLY_TALKER, 'spoke before the greeting');
+      return;
+    }
     if (this.#session.deadline === 'data-block') {
       this.#windowBytes += bytes.length;
       this.#progressAtMs = Date.now();
@@ -187,7 +193,7 @@ export class Connection {
     const before = this.#session.deadline;
     while (!this.#closing && this.#socket.writableLength <= MAX_UNREAD_REPLY_BYTES) {
       if (!this.#handOn()) break;
-      if (this.#draining && this.#transaction === null) {
+      if (this.#draining && this.#conversation.transaction === null) {
         this.#fail(reply(421, '4.3.2', `${this.#deps.hostname} is shutting down`), 'shutting down');
         return;
       }
@@ -258,7 +264,7 @@ export class Connection {
       // Bytes that could not be handed on are not even looked at: what a look makes would only pile up.
       if (this.#session.deadline !== 'data-block' || this.#deps.storage.handedOnBytes() <= NEARLY_FULL_BYTES)
         return true;
-    } else if (this.#transaction === null || this.#transaction.append(this.#refusedBytes)) {
+    } else if (this.#conversation.transaction?.append(this.#refusedBytes) !== false) {
       this.#refusedBytes = null;
       return true;
     }
@@ -279,36 +285,33 @@ export class Connection {
 
   /** Does what the engine asks; a promise when the answer takes time. */
   #act(action: ReceiverAction): Promise<void> | null {
+    const conversation = this.#conversation;
     switch (action.type) {
       case 'hello':
-        this.#helo = action.name;
-        this.#extended = action.extended;
+        conversation.greeted(action.name, action.extended);
         return null;
+      case 'starttls':
+        return this.#startTls();
+      case 'auth':
+        return this.#answer(conversation.signIn(action));
       case 'mail':
-        this.#transaction = new Transaction(
-          this.#deps.storage,
-          this.#deps.trace,
-          action.sender,
-          action.parameters,
-        );
-        this.#session.answer(reply(250, '2.1.0', `<${action.sender?.text ?? ''}> sender ok`));
-        return null;
+        return this.#answer(conversation.mail(action));
       case 'rcpt':
-        return this.#decide(action);
-      case 'refused':
-        this.#logRefusal('command refused', action.reply, { command: `${action.verb} ${action.argument}` });
+        return this.#answer(conversation.recipient(action));
+      case 'refused': {
+        const command = `${action.verb} ${action.argument}`;
+        conversation.logRefusal('command refused', action.reply, { command });
         return null;
+      }
       case 'data':
-        this.#transaction?.openBody();
+        conversation.transaction?.openBody();
         this.#session.answerAccept();
         return null;
       case 'body':
-        if (this.#transaction !== null && !this.#transaction.append(action.bytes)) {
-          this.#refusedBytes = action.bytes;
-        }
+        if (conversation.transaction?.append(action.bytes) === false) this.#refusedBytes = action.bytes;
         return null;
       case 'end':
-        return this.#finish(action);
+        return this.#answer(conversation.finish(action));
       case 'reset':
         this.#forget();
         return null;
@@ -318,62 +321,41 @@ export class Connection {
     }
   }
 
-  #client(): Client {
-    return clientAt(this.#address, null, this.#deps.settings());
+  #answer(answer: Promise<Reply> | Reply): Promise<void> | null {
+    if (answer instanceof Promise) return answer.then((value) => this.#session.answer(value));
+    this.#session.answer(answer);
+    return null;
   }
 
-  async #decide(action: Extract<ReceiverAction, { type: 'rcpt' }>): Promise<void> {
-    const transaction = this.#transaction;
-    const decision = await decide(this.#deps.decision, {
-      recipient: action.recipient,
-      client: this.#client(),
-      sender: transaction?.sender ?? null,
-      declaredSizeBytes: transaction?.parameters.sizeBytes ?? 0,
-      settings: this.#deps.settings(),
-      purpose: 'rcpt',
-    });
-    if (decision.reply.code < 400) transaction?.add(decision);
-    else {
-      const about = { recipient: action.recipient.text, rule: decision.rule };
-      this.#logRefusal('recipient refused', decision.reply, about);
+  /** Says that TLS may begin, and goes on under it; what fails ends the connection (RFC 3207 §4.1). */
+  async #startTls(): Promise<void> {
+    const { tls, settings } = this.#deps;
+    if (tls === null) throw new Error('STARTTLS without certificates');
+    const clear = this.#socket;
+    const limitMs = Math.min(settings().timeouts.tlsMs, HANDSHAKE_LIMIT_MS);
+    await new Promise<void>((resolve) => clear.write(this.#session.takeOutput(), () => resolve()));
+    if (this.#closing || clear.destroyed) return;
+    this.#detach();
+    const secured = await startTls(clear, tls, limitMs);
+    if (!secured.ok) {
+      this.#log('a TLS handshake failed', { why: secured.failure });
+      this.#closed();
+      return;
     }
-    this.#session.answer(decision.reply);
+    this.#secured(secured.value.socket, secured.value.tls);
   }
 
-  #finish(action: Extract<ReceiverAction, { type: 'end' }>): Promise<void> | null {
-    const transaction = this.#transaction;
-    this.#transaction = null;
-    if (action.failure !== null || transaction === null) {
-      transaction?.abort();
-      const answer = action.failure ?? FAULT;
-      this.#logRefusal('message refused', answer, {}, transaction);
-      this.#session.answer(answer);
-      return null;
-    }
-    const { hostname, settings } = this.#deps;
-    const facts = { client: this.#client(), helo: this.#helo, extended: this.#extended, hostname };
-    return transaction.finish(facts, settings(), action.eightBit).then((answer: Reply) => {
-      if (answer.code >= 400) this.#logRefusal('message refused', answer, {}, transaction);
-      this.#session.answer(answer);
-    });
-  }
-
-  /** What is refused leaves no message behind to ask about: the log says who asked what, and which rule refused. */
-  #logRefusal(
-    words: string,
-    answer: Reply,
-    about: Readonly<Record<string, string>>,
-    transaction = this.#transaction,
-  ): void {
-    this.#deps.refused?.();
-    const { address, kind } = this.#client();
-    const sender = transaction?.sender?.text ?? '';
-    this.#deps.log('info', words, { client: address, kind, sender, ...about, reply: replyText(answer) });
+  #secured(socket: Socket, facts: TlsFacts): void {
+    this.#socket = socket;
+    this.#conversation.secured(facts);
+    this.#session.secured();
+    this.#attach(socket);
+    this.#startWait();
+    if (this.#closing) socket.destroy();
   }
 
   #forget(): void {
-    this.#transaction?.abort();
-    this.#transaction = null;
+    this.#conversation.forget();
     this.#refusedBytes = null;
   }
 
@@ -393,7 +375,7 @@ export class Connection {
     this.#closeAtMs = Date.now() + CLOSE_WAIT_MS;
     this.#forget();
     const output = this.#session.takeOutput();
-    this.#deps.log('info', 'connection closed', { client: this.#address, why: reason });
+    this.#log('connection closed', { why: reason });
     // What the client still sends is read and dropped, so that our last words are not lost to a reset.
     this.#socket.resume();
     this.#socket.end(output);
@@ -401,6 +383,7 @@ export class Connection {
 
   #closed(): void {
     this.#closing = true;
+    if (this.#greetTimer !== null) clearTimeout(this.#greetTimer);
     this.#forget();
     this.#onClose();
   }

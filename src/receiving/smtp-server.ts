@@ -1,15 +1,24 @@
 /** The SMTP listeners: opens them, counts sessions, keeps the clock of all deadlines, shuts down in order. */
 import { createServer, type Server, type Socket } from 'node:net';
-import { plainAddress } from './client.ts';
-import { Connection, type ReceivingDependencies } from './connection.ts';
+import { type IsProxy, receiveArrival } from '../listening/arrival.ts';
+import { Crowd, type CrowdLimits } from '../listening/crowd.ts';
+import { describeError } from '../mail/failure.ts';
+import { Connection } from './connection.ts';
+import type { ReceivingDependencies, Service } from './conversation.ts';
 
-/** How many sessions may be open at once. */
-export interface SessionLimits {
-  readonly total: number;
-  readonly perAddress: number;
+/** What one listener offers. */
+export interface ListenerOptions {
+  readonly service?: Service;
+  /** TLS from the first byte (RFC 8314 §3.3). */
+  readonly implicitTls?: boolean;
 }
 
-export const DEFAULT_SESSION_LIMITS: SessionLimits = { total: 2_000, perAddress: 200 };
+export interface SmtpServerOptions {
+  /** Instead of those of the settings, for tests. */
+  readonly limits?: Partial<CrowdLimits>;
+  /** Who connects for others; default nobody. */
+  readonly isProxy?: IsProxy;
+}
 
 /**
  * A store that has answered nobody for so long is away, and new sessions are refused: clients then go to another
@@ -22,25 +31,35 @@ const TICK_MS = 250;
 
 export class SmtpServer {
   readonly #deps: ReceivingDependencies;
-  readonly #limits: SessionLimits;
+  readonly #options: SmtpServerOptions;
+  readonly #crowd = new Crowd();
   readonly #servers: Server[] = [];
   readonly #connections = new Set<Connection>();
-  readonly #perAddress = new Map<string, number>();
   readonly #ticker: NodeJS.Timeout;
   #lastTickMs = Date.now();
   #whenEmpty: (() => void) | null = null;
+  #closing = false;
 
-  constructor(deps: ReceivingDependencies, limits: SessionLimits = DEFAULT_SESSION_LIMITS) {
+  constructor(deps: ReceivingDependencies, options: SmtpServerOptions = {}) {
     this.#deps = deps;
-    this.#limits = limits;
+    this.#options = options;
     this.#ticker = setInterval(() => this.#tick(), TICK_MS);
   }
 
   /** Opens one listener; resolves to what was opened (port 0 takes a free one), rejects when it cannot be. */
-  listen(host: string, port: number): Promise<{ address: string; port: number }> {
+  listen(
+    host: string,
+    port: number,
+    listener: ListenerOptions = {},
+  ): Promise<{ address: string; port: number }> {
     // The low mark makes a paused socket stop after one read, where Node would fill 64 KB behind our back.
     const options = { noDelay: true, allowHalfOpen: true, highWaterMark: 1 };
-    const server = createServer(options, (socket) => this.#connected(socket));
+    const server = createServer(options, (socket) => {
+      this.#connected(socket, listener).catch((error: unknown) => {
+        this.#deps.log('error', 'a connection failed', { why: describeError(error) });
+        socket.destroy();
+      });
+    });
     this.#servers.push(server);
     return new Promise((resolve, reject) => {
       server.once('error', reject);
@@ -69,6 +88,7 @@ export class SmtpServer {
 
   /** Takes no new mail, lets open transactions finish for `graceMs`, then ends what is left. */
   async close(graceMs: number): Promise<void> {
+    this.#closing = true;
     for (const server of this.#servers) server.close();
     const empty = new Promise<void>((resolve) => {
       this.#whenEmpty = resolve;
@@ -84,21 +104,29 @@ export class SmtpServer {
     clearInterval(this.#ticker);
   }
 
-  #connected(socket: Socket): void {
-    const address = plainAddress(socket.remoteAddress ?? '');
-    const fromHere = this.#perAddress.get(address) ?? 0;
-    if (this.#connections.size >= this.#limits.total || fromHere >= this.#limits.perAddress) {
-      this.#deps.log('warn', 'too many sessions', { client: address, sessions: this.#connections.size });
-      this.#refuse(socket, '4.7.0', 'too many sessions; please try again later');
+  async #connected(socket: Socket, { service = 'smtp', implicitTls }: ListenerOptions): Promise<void> {
+    const deps = this.#deps;
+    const arrival = await receiveArrival(socket, {
+      crowd: this.#crowd,
+      limits: { ...deps.settings().strangers.sessions, ...this.#options.limits },
+      isProxy: this.#options.isProxy ?? (() => false),
+      implicitTls: implicitTls === true ? deps.tls : null,
+      refuse: (refused, address, limit) => {
+        deps.log('warn', 'too many sessions', { client: address, limit, sessions: this.#crowd.total });
+        this.#refuse(refused, '4.7.0', 'too many sessions; please try again later');
+      },
+      log: deps.log,
+    });
+    if (arrival === null) return;
+    const { address } = arrival;
+    if (deps.storeAwayMs() > AWAY_MS || this.#closing) {
+      this.#crowd.leave(address);
+      if (!this.#closing)
+        deps.log('warn', 'a session was refused while the store is away', { client: address });
+      this.#refuse(arrival.socket, '4.3.0', 'cannot take mail now; please try again later');
       return;
     }
-    if (this.#deps.storeAwayMs() > AWAY_MS) {
-      this.#deps.log('warn', 'a session was refused while the store is away', { client: address });
-      this.#refuse(socket, '4.3.0', 'cannot take mail now; please try again later');
-      return;
-    }
-    this.#perAddress.set(address, fromHere + 1);
-    const connection = new Connection(socket, this.#deps, () => this.#gone(connection, address));
+    const connection = new Connection(arrival, service, deps, () => this.#gone(connection, address));
     this.#connections.add(connection);
   }
 
@@ -109,9 +137,7 @@ export class SmtpServer {
 
   #gone(connection: Connection, address: string): void {
     if (!this.#connections.delete(connection)) return;
-    const left = (this.#perAddress.get(address) ?? 1) - 1;
-    if (left === 0) this.#perAddress.delete(address);
-    else this.#perAddress.set(address, left);
+    this.#crowd.leave(address);
     if (this.#connections.size === 0) this.#whenEmpty?.();
   }
 

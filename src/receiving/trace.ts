@@ -17,6 +17,8 @@ export interface TraceInput {
   readonly address: string;
   /** `ESMTP`, `SMTP`, `UTF8SMTP` … (RFC 3848, RFC 6531 §4.3). */
   readonly protocol: string;
+  /** `TLSv1.3 TLS_AES_256_GCM_SHA384`; null in clear. */
+  readonly tls: string | null;
   readonly receivedAt: number;
 }
 
@@ -44,6 +46,7 @@ export class Trace {
     const literal = input.address.includes(':') ? `IPv6:${input.address}` : input.address;
     return (
       `Received: from ${input.helo} ([${literal}])\r\n` +
+      (input.tls === null ? '' : `\t(using ${input.tls})\r\n`) +
       `\tby ${input.hostname} with ${input.protocol} id ${id}\r\n` +
       `\t(cmail-token ${id}.${this.#mac(id).toString('hex')});\r\n` +
       `\t${mailDate(input.receivedAt)}\r\n`
@@ -87,6 +90,11 @@ export class HeaderScan {
     const end = this.#kept.subarray(0, this.#sizeBytes).indexOf('\r\n\r\n', from);
     if (end >= 0) this.#sizeBytes = end + 2;
     this.#done = end >= 0 || this.#sizeBytes >= SCAN_LIMIT_BYTES;
+  }
+
+  /** The header section went on beyond what was kept. */
+  get truncated(): boolean {
+    return this.#sizeBytes >= SCAN_LIMIT_BYTES;
   }
 
   /** The header section seen, one byte a character. A message that starts with its blank line has none. */

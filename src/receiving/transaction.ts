@@ -1,4 +1,6 @@
 /** One mail transaction: its envelope while it grows, its body on the way to the store, its verdict. */
+
+import type { TlsFacts } from '../listening/start-tls.ts';
 import type { Address } from '../mail/address.ts';
 import { formatMessageId, type MessageId } from '../mail/message-id.ts';
 import { type Reply, reply } from '../mail/reply.ts';
@@ -13,6 +15,7 @@ import {
   StorageError,
 } from '../storage/contract.ts';
 import type { Client } from './client.ts';
+import { missingFields } from './complete-header.ts';
 import type { Decision } from './decision.ts';
 import { LOOP_RULE } from './redecide.ts';
 import { HeaderScan, hopCount, type Trace } from './trace.ts';
@@ -23,6 +26,9 @@ export interface SessionFacts {
   readonly helo: string;
   readonly extended: boolean;
   readonly hostname: string;
+  readonly tls: TlsFacts | null;
+  /** Fields that are missing are added: the client signed in. */
+  readonly completes: boolean;
 }
 
 interface Accepted {
@@ -35,6 +41,13 @@ const DATABASE_TROUBLE = reply(451, '4.3.0', 'The message cannot be stored now; 
 
 function storeTrouble({ place }: StorageError): Reply {
   return place === 'disk' ? DISK_TROUBLE : DATABASE_TROUBLE;
+}
+
+/** The name of the protocol in trace (RFC 3848, RFC 6531 §4.3). */
+function protocolName({ extended, tls, client }: SessionFacts, utf8: boolean): string {
+  if (!extended && tls === null && client.user === null) return utf8 ? 'UTF8SMTP' : 'SMTP';
+  const secured = tls === null ? '' : 'S';
+  return `${utf8 ? 'UTF8SMTP' : 'ESMTP'}${secured}${client.user === null ? '' : 'A'}`;
 }
 
 export class Transaction {
@@ -51,6 +64,11 @@ export class Transaction {
     this.#trace = trace;
     this.sender = sender;
     this.parameters = parameters;
+  }
+
+  /** RCPTs answered with yes so far. */
+  get recipientsAccepted(): number {
+    return this.#accepted.length;
   }
 
   add(decision: Decision): void {
@@ -85,11 +103,7 @@ export class Transaction {
       body.abort();
       return refusal;
     }
-    return this.#accept(body, facts, {
-      recipients: this.#recipients(header),
-      subject: findSubject(header),
-      eightBit,
-    });
+    return this.#accept(body, facts, header, eightBit);
   }
 
   #refusal(header: string, settings: Settings): Reply | null {
@@ -122,21 +136,29 @@ export class Transaction {
     return [...unique.values()];
   }
 
+  #missing({ completes, hostname, client }: SessionFacts, header: string, nowMs: number): string {
+    if (!completes || this.#scan.truncated) return '';
+    return missingFields({ header, hostname, from: this.sender?.text ?? client.user ?? '', nowMs });
+  }
+
   async #accept(
     body: BodyWriter,
     facts: SessionFacts,
-    { recipients, subject, eightBit }: { recipients: NewRecipient[]; subject: string; eightBit: boolean },
+    messageHeader: string,
+    eightBit: boolean,
   ): Promise<Reply> {
     const receivedAt = Date.now();
-    const protocol = this.parameters.smtputf8 ? 'UTF8SMTP' : facts.extended ? 'ESMTP' : 'SMTP';
     const { client, helo, hostname } = facts;
+    const protocol = protocolName(facts, this.parameters.smtputf8);
+    const tls = facts.tls === null ? null : `${facts.tls.version} ${facts.tls.cipher}`;
     const address = client.address ?? '';
+    const recipients = this.#recipients(messageHeader);
     const source: MessageSource = {
       kind: client.kind,
       address: client.address,
       helo,
       user: client.user,
-      protocol,
+      protocol: tls === null ? protocol : `${protocol} (${tls})`,
     };
     let id: MessageId;
     try {
@@ -150,12 +172,14 @@ export class Transaction {
       await this.#storage.accept({
         id,
         body,
-        subject,
+        subject: findSubject(messageHeader),
         sender: this.sender?.text ?? '',
         source,
         smtputf8: this.parameters.smtputf8,
         eightBit,
-        header: this.#trace.receivedField({ id, hostname, helo, address, protocol, receivedAt }),
+        header:
+          this.#trace.receivedField({ id, hostname, helo, address, protocol, tls, receivedAt }) +
+          this.#missing(facts, messageHeader, receivedAt),
         receivedAt,
         recipients,
       });

@@ -1,8 +1,15 @@
 /** What the administration operations are given, with a running server behind it or without one. */
 import { stat, statfs } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import type { AcmeView } from '../acme/contract.ts';
 import { systemAuthor } from '../admin/author.ts';
-import type { AdminContext, CheckFinding, DestinationState, Machine } from '../admin/context.ts';
+import type {
+  AccessControl,
+  AdminContext,
+  CheckFinding,
+  DestinationState,
+  Machine,
+} from '../admin/context.ts';
 import { placeOf } from '../admin/operation.ts';
 import type { TrafficMinute } from '../admin/traffic.ts';
 import { hashPassword } from '../directory/password.ts';
@@ -11,12 +18,15 @@ import { clientAt } from '../receiving/client.ts';
 import { machineAddresses } from '../routing/self.ts';
 import { type Storage, StorageError } from '../storage/contract.ts';
 import type { NodeInfo } from '../storage/nodes-contract.ts';
+import { checkAcme } from './acme-service.ts';
 import { checkHosts } from './check-hosts.ts';
+import { checkTls } from './check-tls.ts';
 import type { NodeConfig } from './config.ts';
 import type { Core } from './core.ts';
 import { explain } from './explain.ts';
 import { nodeFile } from './node-file.ts';
 import { sendTestMessage } from './test-message.ts';
+import type { CertificateState } from './tls-service.ts';
 
 /** What only a running server adds. */
 export interface Running {
@@ -26,6 +36,11 @@ export interface Running {
   destinations(): readonly DestinationState[];
   traffic(minutes: number): readonly TrafficMinute[];
   alarms(): readonly string[];
+  /** Null without [tls.acme]. */
+  acme(): AcmeView | null;
+  certificates(): readonly CertificateState[];
+  /** Who is banned from signing in. */
+  readonly access: AccessControl;
   wakeSender(): void;
 }
 
@@ -61,8 +76,13 @@ export function createAdminContext(core: Core, running: Running | null): AdminCo
         },
         probe,
       ),
+    checkTls: async () => [
+      ...(await checkTls(config, running?.certificates() ?? null)),
+      ...(await checkAcme(config, running?.acme() ?? null)),
+    ],
     dnsServers: () => dnsServers(config),
     machine: machineOf(config.data),
+    access: running?.access ?? null,
     wakeSender: () => running?.wakeSender(),
     makeNotices: core.makeNotices,
     hashPassword,
@@ -86,6 +106,9 @@ async function status(core: Core, running: Running | null): Promise<object> {
     pid: running === null ? null : process.pid,
     startedAt: running === null ? null : isoTime(running.startedAtMs),
     listeners: running?.listeners ?? {},
+    tls: running?.certificates() ?? [],
+    acme: running?.acme() ?? null,
+    bans: (running?.access.bans() ?? []).map(({ until, ...ban }) => ({ ...ban, until: isoTime(until) })),
     sessions: running?.sessions() ?? {},
     queue: queue === null ? null : { ...queue, oldestAt: isoTime(queue.oldestAt) },
     destinations: running?.destinations() ?? [],

@@ -11,7 +11,10 @@ import { parse } from 'smol-toml';
 import { z } from 'zod';
 import { canonicalDomain } from '../mail/address.ts';
 import { describeError, failed, ok, type Result } from '../mail/failure.ts';
+import { type AcmeNodeConfig, acmeConfig } from './config-acme.ts';
+import { type TlsFileConfig, tlsConfig, tlsSchema } from './config-tls.ts';
 import { parseStoreUrl, type StorePlace } from './store-url.ts';
+import type { TlsConfig } from './tls-service.ts';
 
 export interface Endpoint {
   /** Without brackets. */
@@ -33,6 +36,11 @@ export interface NodeConfig {
   /** DNS servers as `address:port`; empty for the system's. */
   readonly dnsServers: readonly string[];
   readonly store: StorePlace;
+  readonly tls: TlsConfig;
+  /** Where certificates are obtained; null: they are not. */
+  readonly acme: AcmeNodeConfig | null;
+  /** Addresses and ranges whose connections begin with a PROXY header. */
+  readonly proxies: readonly string[];
   /** The file read, null without one. */
   readonly file: string | null;
 }
@@ -59,14 +67,14 @@ export const PAGE_FOLDER = join(INSTALLATION, 'dist', 'web');
 const DEFAULT_ADMIN = '127.0.0.1:8025';
 const DEFAULT_LISTEN: Readonly<Record<ListenerName, readonly string[]>> = {
   smtp: ['127.0.0.1:2525'],
-  submission: [],
-  submissions: [],
+  submission: ['127.0.0.1:2587'],
+  submissions: ['127.0.0.1:2465'],
   pop3: ['127.0.0.1:2110'],
-  pop3s: [],
+  pop3s: ['127.0.0.1:2995'],
   imap: [],
   imaps: [],
 };
-const SERVICES_THAT_EXIST: readonly ListenerName[] = ['smtp', 'pop3'];
+const SERVICES_THAT_EXIST: readonly ListenerName[] = ['smtp', 'submission', 'submissions', 'pop3', 'pop3s'];
 const LISTENERS = Object.keys(DEFAULT_LISTEN) as ListenerName[];
 
 const endpoints = z.array(z.string());
@@ -88,7 +96,8 @@ const fileSchema = z
       .partial(),
     dns: z.strictObject({ servers: endpoints }).partial(),
     store: z.strictObject({ url: z.string() }).partial(),
-    tls: z.strictObject({ cert: z.string(), key: z.string() }).partial(),
+    tls: tlsSchema,
+    proxy: z.strictObject({ from: endpoints }).partial(),
   })
   .partial();
 
@@ -118,7 +127,7 @@ function load(input: ConfigInput): NodeConfig {
   // A machine's own name may be no host name (an underscore, say); nobody entered it, so it is no error.
   const hostname =
     pick(env.CMAIL_HOSTNAME, fromFile.hostname) ?? canonicalDomain(machineName()) ?? 'localhost';
-  refuseWhatIsNotThereYet(env, fromFile);
+  const tls = certificates(input, fromFile.tls, base);
   return {
     data: dataFolder(input, fromFile, base),
     hostname: checkHostname(hostname),
@@ -132,8 +141,47 @@ function load(input: ConfigInput): NodeConfig {
     listen: listeners(env, fromFile),
     dnsServers: dnsServers(list(env.CMAIL_DNS_SERVERS) ?? fromFile.dns?.servers ?? []),
     store: storePlace(pick(env.CMAIL_STORE_URL, fromFile.store?.url) ?? 'sqlite'),
+    tls,
+    acme: obtained(input, fromFile.tls, base, checkHostname(hostname), tls),
+    proxies: proxies(list(env.CMAIL_PROXY_FROM) ?? fromFile.proxy?.from ?? []),
     file,
   };
+}
+
+function certificates(
+  { env, cwd }: ConfigInput,
+  fromFile: TlsFileConfig | undefined,
+  base: string,
+): TlsConfig {
+  const found = tlsConfig({
+    env,
+    fromFile,
+    fromFileFolder: (path) => resolve(base, path),
+    fromCurrentFolder: (path) => resolve(cwd, path),
+  });
+  if (!('missing' in found)) return found;
+  return refuse(found.missing, '', 'its other half is given', 'Name both tls.cert and tls.key, or neither.');
+}
+
+function obtained(
+  { env, cwd }: ConfigInput,
+  fromFile: TlsFileConfig | undefined,
+  base: string,
+  hostname: string,
+  tls: TlsConfig,
+): AcmeNodeConfig | null {
+  const found = acmeConfig({
+    env,
+    fromFile: fromFile?.acme,
+    hostname,
+    ownCertificate: tls.main !== null,
+    fromFileFolder: (path) => resolve(base, path),
+    fromCurrentFolder: (path) => resolve(cwd, path),
+    endpoint,
+  });
+  if (found.ok) return found.value;
+  const { key, value, reason, wouldDo } = found.failure;
+  return refuse(key, value, reason, wouldDo);
 }
 
 function storePlace(url: string): StorePlace {
@@ -192,7 +240,7 @@ function issueText(issue: z.core.$ZodIssue): string {
   const where = issue.path.join('.');
   if (issue.code === 'unrecognized_keys') {
     const keys = issue.keys.map((key) => (where === '' ? key : `${where}.${key}`)).join(', ');
-    return `unknown key ${keys}; known are data, hostname, listen.*, dns.servers, store.url, tls.cert, tls.key`;
+    return `unknown key ${keys}; known are data, hostname, listen.*, dns.servers, store.url, tls.cert, tls.key, [[tls.extra]], tls.acme.*, proxy.from`;
   }
   return `${where}: ${issue.message}`;
 }
@@ -203,13 +251,6 @@ function checkHostname(name: string): string {
     refuse('hostname', name, 'it is not a host name', 'A name such as "mail.example.com" would do.');
   }
   return canonical;
-}
-
-function refuseWhatIsNotThereYet(env: ConfigInput['env'], fromFile: FileConfig): void {
-  const tls = pick(env.CMAIL_TLS_CERT, fromFile.tls?.cert) ?? pick(env.CMAIL_TLS_KEY, fromFile.tls?.key);
-  if (tls !== undefined && tls !== '') {
-    refuse('tls', tls, 'this version offers no TLS to its clients yet', 'Leave tls.cert and tls.key out.');
-  }
 }
 
 function adminListener(text: string): Endpoint | null {
@@ -238,6 +279,22 @@ function endpoint(key: string, text: string): Endpoint {
     refuse(key, text, 'it is not an address with a port', '"127.0.0.1:2525" or "[::1]:2525" would do.');
   }
   return { host, port };
+}
+
+function proxies(texts: readonly string[]): string[] {
+  return texts.map((text) => {
+    const [address = '', prefix] = text.split('/', 2);
+    const bits = isIP(address) === 6 ? 128 : 32;
+    const fits =
+      prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) > 0 && Number(prefix) <= bits);
+    if (isIP(address) !== 0 && fits) return text;
+    return refuse(
+      'proxy.from',
+      text,
+      'it is not an address or a range',
+      '"192.0.2.1" or "10.0.0.0/24" would do.',
+    );
+  });
 }
 
 function dnsServers(texts: readonly string[]): string[] {

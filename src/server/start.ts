@@ -1,23 +1,27 @@
 /** The server: takes the data folder, opens everything in order, says ready, and closes in order. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Acme } from '../acme/acme.ts';
 import { ControlServer } from '../admin/control-server.ts';
 import { AdminServer } from '../admin/http/server.ts';
 import { TrafficCounter } from '../admin/traffic.ts';
-import { verifyPassword } from '../directory/password.ts';
-import { parseAddress } from '../mail/address.ts';
-import { describeError } from '../mail/failure.ts';
+import { SignIn } from '../directory/sign-in.ts';
+import { proxyList } from '../listening/arrival.ts';
+import { describeError, ok, type Result } from '../mail/failure.ts';
+import type { Authenticate } from '../pop3/connection.ts';
 import { Pop3Server } from '../pop3/server.ts';
 import { createRedecide } from '../receiving/redecide.ts';
 import { SmtpServer } from '../receiving/smtp-server.ts';
+import { Submission } from '../receiving/submission.ts';
 import { Sender, type SenderOptions } from '../sending/sender.ts';
-import type { Storage } from '../storage/contract.ts';
 import { NODE_LEASE_MS } from '../storage/nodes-contract.ts';
+import { issuedFile, openAcme } from './acme-service.ts';
 import { createAdminContext, portMend, type Running } from './admin-context.ts';
-import { type Endpoint, type NodeConfig, PAGE_FOLDER } from './config.ts';
+import { type Endpoint, type ListenerName, type NodeConfig, PAGE_FOLDER } from './config.ts';
 import { type Core, openCore } from './core.ts';
 import { type DataFolder, openDataFolder, removePidFile, writePidFile } from './data-folder.ts';
 import { followChanges } from './follow-changes.ts';
 import { createLog, type Log } from './log.ts';
+import { TlsService } from './tls-service.ts';
 import { programVersion } from './version.ts';
 
 /** A second server on the folder is told at once; a command that is just finishing is waited for. */
@@ -35,16 +39,17 @@ const SWEEP_EVERY_MS = 60_000;
  */
 const SHARED_STORE: Partial<SenderOptions> = { leaseMs: NODE_LEASE_MS, renewMs: NODE_LEASE_MS / 4 };
 
-/** Compared with when the account does not exist, so that the answer takes as long as for one that does. */
-const NO_ACCOUNT_HASH =
-  '$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA';
-
 interface Parts {
   readonly core: Core;
   readonly smtp: SmtpServer;
   readonly pop3: Pop3Server;
   readonly sender: Sender;
   readonly traffic: TrafficCounter;
+  readonly tls: TlsService;
+  /** Null without [tls.acme]. */
+  readonly acme: Acme | null;
+  readonly signIn: SignIn;
+  readonly submission: Submission;
   control: ControlServer | null;
   admin: AdminServer | null;
 }
@@ -57,7 +62,12 @@ export async function runServer(config: NodeConfig): Promise<number> {
   let parts: Parts | null = null;
   try {
     const core = await openCore(config, folder.value, log);
-    parts = assemble(core, log);
+    const certificates = await openCertificates(config, log);
+    if (!certificates.ok) {
+      await core.close();
+      return refuse(certificates.failure);
+    }
+    parts = assemble(core, certificates.value, log);
     const running = describeRunning(parts);
     parts.admin = new AdminServer({
       context: createAdminContext(core, running),
@@ -70,7 +80,7 @@ export async function runServer(config: NodeConfig): Promise<number> {
       await closeAll(parts, 0);
       return refuse(listeners);
     }
-    const stopped = stopSignal();
+    const stopped = stopSignal(parts);
     Object.assign(running.listeners, listeners);
     await goLive(parts, folder.value, running, log);
     log('info', 'stopping', { signal: await stopped });
@@ -90,7 +100,19 @@ function refuse(message: string): number {
   return 1;
 }
 
-function assemble(core: Core, log: Log): Parts {
+/** The certificates in use, and what obtains them; a failure says what to mend. */
+async function openCertificates(
+  node: NodeConfig,
+  log: Log,
+): Promise<Result<Pick<Parts, 'tls' | 'acme'>, string>> {
+  const { tls: config, data: dataFolder, hostname } = node;
+  const tls = await TlsService.open({ config, dataFolder, issued: issuedFile(node), hostname, log });
+  if (!tls.ok) return tls;
+  const acme = await openAcme(node, log, () => void tls.value.reload());
+  return acme.ok ? ok({ tls: tls.value, acme: acme.value }) : acme;
+}
+
+function assemble(core: Core, { tls, acme }: Pick<Parts, 'tls' | 'acme'>, log: Log): Parts {
   const { storage, settings, config, decision, trace } = core;
   const current = settings.current;
   const outgoing = {
@@ -104,38 +126,33 @@ function assemble(core: Core, log: Log): Parts {
   };
   const traffic = new TrafficCounter();
   const sender = new Sender(outgoing, config.store.kind === 'sqlite' ? {} : SHARED_STORE);
-  const smtp = new SmtpServer({
-    hostname: config.hostname,
-    settings: current,
-    storage,
-    storeAwayMs: core.storeAwayMs,
-    trace,
-    decision,
-    log,
+  const signIn = new SignIn(storage, log);
+  const submission = new Submission(decision.directory, current);
+  const isProxy = proxyList(config.proxies);
+  const receiving = {
+    ...{ hostname: config.hostname, settings: current, storage, storeAwayMs: core.storeAwayMs },
+    ...{ trace, decision, log, tls, signIn, submission },
     refused: () => traffic.count('refused'),
-  });
+  };
+  const smtp = new SmtpServer(receiving, { isProxy });
   storage.onTraffic((what, count) => traffic.count(what, count));
   const pop3 = new Pop3Server({
     mailboxes: storage,
     hostname: config.hostname,
     log,
-    authenticate: (user, password) => authenticate(storage, user, password),
+    authenticate: (request) => collect(signIn, request),
+    limits: () => current().strangers.pop3Sessions,
+    tls,
+    isProxy,
   });
-  return { core, smtp, pop3, sender, traffic, control: null, admin: null };
+  return { core, smtp, pop3, sender, traffic, tls, acme, signIn, submission, control: null, admin: null };
 }
 
-async function authenticate(
-  storage: Storage,
-  user: string,
-  password: string,
-): ReturnType<ConstructorParameters<typeof Pop3Server>[0]['authenticate']> {
-  const refused = { failure: 'auth', text: 'user name or password is wrong' } as const;
-  const address = parseAddress(user);
-  const account = address.ok ? await storage.account(address.value.text) : null;
-  const hash = account === null ? null : await storage.passwordHash(account.id);
-  const matches = await verifyPassword(password, hash ?? NO_ACCOUNT_HASH);
-  if (account === null || hash === null || !matches) return refused;
-  return account.enabled ? { accountId: account.id } : { failure: 'auth', text: 'this account is disabled' };
+/** Signs in to collect mail. */
+async function collect(signIn: SignIn, request: Parameters<Authenticate>[0]): ReturnType<Authenticate> {
+  const answer = await signIn.check({ ...request, service: 'pop3', scope: 'collect' });
+  if (answer.ok) return { accountId: answer.accountId };
+  return { failure: answer.kind === 'refused' ? 'auth' : 'sys', text: answer.text };
 }
 
 /** Opens every listener; a message when one cannot be. */
@@ -145,10 +162,9 @@ async function openListeners(parts: Parts, config: NodeConfig): Promise<Record<s
   const admin = config.admin === null ? [] : [config.admin];
   for (const [name, endpoints] of Object.entries({ ...config.listen, admin })) {
     if (endpoints.length === 0) continue;
-    const service = serviceOf(parts, name);
     opened[name] = [];
     for (const endpoint of endpoints) {
-      const result = await tryListen(service, name, endpoint);
+      const result = await tryListen(parts, name as ListenerName | 'admin', endpoint);
       if (typeof result === 'string') return result;
       if (name === 'smtp') smtp.push(result);
       opened[name].push(
@@ -162,20 +178,17 @@ async function openListeners(parts: Parts, config: NodeConfig): Promise<Record<s
   return opened;
 }
 
-function serviceOf({ smtp, pop3, admin }: Parts, name: string): Listening {
-  if (name === 'admin' && admin !== null) return admin;
-  return name === 'pop3' ? pop3 : smtp;
-}
-
-type Listening = Pick<SmtpServer | Pop3Server | AdminServer, 'listen'>;
-
 async function tryListen(
-  service: Listening,
-  name: string,
+  { smtp, pop3, admin }: Parts,
+  name: ListenerName | 'admin',
   { host, port }: Endpoint,
 ): Promise<{ address: string; port: number } | string> {
   try {
-    return await service.listen(host, port);
+    if (name === 'admin' && admin !== null) return await admin.listen(host, port);
+    const implicitTls = name === 'submissions' || name === 'pop3s';
+    if (name === 'pop3' || name === 'pop3s') return await pop3.listen(host, port, { implicitTls });
+    const service = name === 'smtp' ? 'smtp' : 'submission';
+    return await smtp.listen(host, port, { service, implicitTls });
   } catch (error) {
     const why = error as NodeJS.ErrnoException;
     const reason = why.code === 'EADDRINUSE' ? 'the port is in use' : describeError(error);
@@ -184,32 +197,34 @@ async function tryListen(
 }
 
 /** The listeners are filled in once they are open. */
-function describeRunning({
-  smtp,
-  sender,
-  traffic,
-}: Parts): Running & { listeners: Record<string, string[]> } {
+function describeRunning(parts: Parts): Running & { listeners: Record<string, string[]> } {
+  const { smtp, sender, traffic, tls, acme, signIn, submission } = parts;
   return {
     listeners: {},
     startedAtMs: Date.now(),
     sessions: () => ({ smtp: smtp.sessionList() }),
     destinations: () => sender.destinations(),
     traffic: (minutes) => traffic.last(minutes),
-    alarms: () => sender.alarms(),
+    alarms: () => [...sender.alarms(), ...tls.alarms(), ...(acme?.alarms() ?? []), ...submission.alarms()],
+    acme: () => acme?.view() ?? null,
+    access: signIn.throttle,
+    certificates: () => tls.state(),
     wakeSender: () => sender.wake(),
   };
 }
 
 async function goLive(parts: Parts, folder: DataFolder, running: Running, log: Log): Promise<void> {
-  const { core, sender } = parts;
+  const { core, sender, tls, acme } = parts;
   const { listeners } = running;
   const { hostname: name } = core.config;
   await core.storage.announce({ name, version: await programVersion(), listeners });
+  tls.announce();
   followChanges(core.storage, core.settings, log, () => sender.wake());
   parts.control = await ControlServer.open(core.config.data, createAdminContext(core, running));
   await writePidFile(folder);
   core.storage.onQueued(() => sender.wake());
   sender.start();
+  await acme?.start();
   sweepFromTimeToTime(core, log);
   // A way of its own: not the log, and only while nobody can sign in.
   const link = await parts.admin?.setupLink();
@@ -235,17 +250,21 @@ function sweepFromTimeToTime(core: Core, log: Log): void {
   timer.unref();
 }
 
-function stopSignal(): Promise<string> {
+function stopSignal({ tls, acme }: Parts): Promise<string> {
   return new Promise((resolve) => {
     process.once('SIGTERM', () => resolve('SIGTERM'));
     process.once('SIGINT', () => resolve('SIGINT'));
-    // Certificates are reloaded here once listeners have any; the signal must not end the server.
-    process.on('SIGHUP', () => undefined);
+    process.on('SIGHUP', () => {
+      void tls.reload();
+      acme?.retryNow();
+    });
   });
 }
 
 async function closeAll(parts: Parts, graceMs: number): Promise<void> {
   await Promise.all([parts.control?.close(), parts.admin?.close(Math.min(graceMs, ADMIN_GRACE_MS))]);
+  await parts.acme?.close();
+  parts.tls.close();
   await Promise.all([parts.smtp.close(graceMs), parts.pop3.close(graceMs), parts.sender.stop(graceMs)]);
   const late = new AbortController();
   const limit = sleep(STORE_CLOSE_MS, undefined, { signal: late.signal }).catch(() => undefined);

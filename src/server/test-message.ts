@@ -56,6 +56,7 @@ export async function sendTestMessage(core: Core, { to, from }: TestMessage): Pr
       helo: config.hostname,
       address: '127.0.0.1',
       protocol: 'ESMTP',
+      tls: null,
       receivedAt,
     }),
     receivedAt,

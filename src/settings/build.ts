@@ -35,6 +35,26 @@ export function buildSettings(values: ReadonlyMap<string, string>): Settings {
     ownAddresses: read(table.ownAddresses),
     bareNewline: read(table.bareNewline),
     minDataRate: read(table.minDataRate),
+    submission: Object.freeze({
+      messagesPerHour: read(table.submissionPerHour),
+      messagesPerDay: read(table.submissionPerDay),
+      recipientsPerMessage: read(table.submissionRecipients),
+      anySender: read(table.submissionAnySender),
+    }),
+    strangers: Object.freeze({
+      sessions: Object.freeze({
+        total: read(table.sessionsTotal),
+        perAddress: read(table.sessionsPerAddress),
+        perNetwork: read(table.sessionsPerNetwork),
+      }),
+      pop3Sessions: Object.freeze({ total: read(table.popTotal), perAddress: read(table.popPerAddress) }),
+      greetDelayMs: read(table.greetDelay),
+      errors: read(table.maxErrors),
+      idleCommands: read(table.maxIdleCommands),
+      recipientsPerMessage: read(table.maxRecipients),
+      recipientsPerSession: read(table.maxSessionRecipients),
+      messagesPerSession: read(table.maxMessages),
+    }),
     timeouts: Object.freeze({
       greetingMs: read(table.timeoutGreeting),
       ehloMs: read(table.timeoutEhlo),

@@ -3,6 +3,7 @@
  * error texts and docs/settings.md come from it. To add one, add an entry here and its line in `build.ts`.
  */
 import { type AnySetting, setting } from './definition.ts';
+import { strangersTable, submissionTable } from './people-table.ts';
 import { phaseTimeouts } from './timeouts.ts';
 import {
   choice,
@@ -262,7 +263,14 @@ const queueAndRouting = {
 };
 
 /** Every setting by a short name, with the type of its value. */
-export const table = { ...advanced, ...smtpHost, ...queueAndRouting, ...phaseTimeouts };
+export const table = {
+  ...advanced,
+  ...smtpHost,
+  ...queueAndRouting,
+  ...submissionTable,
+  ...strangersTable,
+  ...phaseTimeouts,
+};
 
 /** Every setting, in the order of the page. */
 export const allSettings: readonly AnySetting[] = Object.values(table) as readonly AnySetting[];

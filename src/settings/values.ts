@@ -36,6 +36,27 @@ export interface PhaseTimeouts {
   readonly commandMs: number;
 }
 
+/** What an account may send after sign-in; 0 means no limit. */
+export interface SubmissionSettings {
+  readonly messagesPerHour: number;
+  readonly messagesPerDay: number;
+  readonly recipientsPerMessage: number;
+  /** Lower-case addresses of accounts that may send as anybody. */
+  readonly anySender: readonly string[];
+}
+
+/** What anybody who connects may do. */
+export interface StrangerSettings {
+  readonly sessions: { readonly total: number; readonly perAddress: number; readonly perNetwork: number };
+  readonly pop3Sessions: { readonly total: number; readonly perAddress: number };
+  readonly greetDelayMs: number;
+  readonly errors: number;
+  readonly idleCommands: number;
+  readonly recipientsPerMessage: number;
+  readonly recipientsPerSession: number;
+  readonly messagesPerSession: number;
+}
+
 /**
  * Every setting as the program uses it, in ms and bytes, already checked. An object is immutable; a change
  * makes a new one. Keep the function that returns the current one, never the object, across an await that
@@ -71,6 +92,8 @@ export interface Settings {
   readonly bareNewline: 'refuse' | 'normalise';
   /** Bytes a second that data must average. */
   readonly minDataRate: number;
+  readonly submission: SubmissionSettings;
+  readonly strangers: StrangerSettings;
   readonly timeouts: PhaseTimeouts;
   readonly historyKeepMs: number;
 }

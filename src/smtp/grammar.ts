@@ -174,6 +174,9 @@ function parseMailParameters(text: string): Result<MailParameters, Failure> {
       const type = value?.toUpperCase();
       if (type !== '7BIT' && type !== '8BITMIME') return badArgument('BODY needs 7BIT or 8BITMIME');
       body = type;
+    } else if (keyword === 'AUTH') {
+      // Who sent it first, as the client says (RFC 4954 §5): taken, and trusted in nothing.
+      if (value === null) return badArgument('AUTH needs an address or <>');
     } else if (keyword === 'SMTPUTF8') {
       if (value !== null) return badArgument('SMTPUTF8 takes no value');
       smtputf8 = true;

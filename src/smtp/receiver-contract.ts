@@ -4,9 +4,10 @@
  *
  *   session.receive(bytes)                 whenever the peer sent something
  *   loop: action = session.next()          until it returns null (needs more bytes)
- *         - a question (mail, rcpt, data, end): find the answer, then session.answer(reply)
+ *         - a question (auth, mail, rcpt, data, end): find the answer, then session.answer(reply)
  *         - body: hand the bytes on; when nothing can take them, stop calling next() and stop reading
  *         - reset, close: do so
+ *         - starttls: write takeOutput(), do the handshake, then session.secured()
  *   session.takeOutput()                   after the loop, before waiting: all replies as one write
  *
  * While a question is open, `next()` returns null and consumes nothing. Replies to pipelined commands
@@ -27,6 +28,18 @@ export interface ReceiverPolicy {
   readonly maxRecipients: number;
   /** Failed or senseless commands before 421 4.7.0 and close. */
   readonly maxErrors: number;
+  /** Commands that move no mail (NOOP, RSET, EHLO …) between two messages; each further one is an error. */
+  readonly maxIdleCommands: number;
+  /** Recipients of all messages of the session; more get 452 4.5.3. */
+  readonly maxSessionRecipients: number;
+  /** Messages of the session; the MAIL after them gets 421 4.7.0. */
+  readonly maxMessages: number;
+  /** There is a certificate, so STARTTLS can be had while the session is not under TLS. */
+  readonly startTls: boolean;
+  /** Where AUTH is taken: nowhere, under TLS only, or anyway (the client is this machine). */
+  readonly auth: 'never' | 'under-tls' | 'always';
+  /** MAIL is refused with 530 5.7.0 before sign-in (submission, RFC 6409 §4.3). */
+  readonly signInRequired: boolean;
 }
 
 export interface MailParameters {
@@ -38,6 +51,13 @@ export interface MailParameters {
 export type ReceiverAction =
   /** HELO or EHLO was accepted; for the trace. Also resets a transaction. Answered by the session itself. */
   | { readonly type: 'hello'; readonly name: string; readonly extended: boolean }
+  /**
+   * The client was told to begin TLS. What it sent before is forgotten: its HELO, its sign-in, a transaction (a
+   * `reset` came before), and all bytes up to `secured()` (RFC 3207 §4.2, §5).
+   */
+  | { readonly type: 'starttls' }
+  /** Answer with 235, which signs the client in, or a failure (535, 454). Never log the password. */
+  | { readonly type: 'auth'; readonly user: string; readonly password: string }
   /** Answer with 250 or a failure. `sender` null is the null reverse-path. */
   | { readonly type: 'mail'; readonly sender: Address | null; readonly parameters: MailParameters }
   /**
@@ -77,5 +97,5 @@ export type ReceiverAction =
   /** Write what is left and close: QUIT, too many errors. */
   | { readonly type: 'close'; readonly reason: string };
 
-/** The wait the host must limit now (RFC 5321 §4.5.3.2). `none` while a question is open. */
+/** The wait the host must limit now (RFC 5321 §4.5.3.2). `none` while a question is open or TLS begins. */
 export type ReceiverDeadline = 'command' | 'data-block' | 'none';

@@ -11,17 +11,17 @@ import {
   parseRcpt,
 } from './grammar.ts';
 import { IncomingMessage, sizeLimit } from './incoming-message.ts';
+import { InputBuffer } from './input-buffer.ts';
+import { SessionAccess } from './receiver-access.ts';
+import type { AuthStep } from './receiver-auth.ts';
 import type { ReceiverAction, ReceiverDeadline, ReceiverPolicy } from './receiver-contract.ts';
 import * as replies from './receiver-replies.ts';
 import type { Chunk, Phase, Question, Transaction } from './receiver-state.ts';
+import { SessionTally } from './receiver-tally.ts';
 import { formatReply } from './reply-format.ts';
 
 const EMPTY = Buffer.alloc(0);
-const CRLF = Buffer.from('\r\n');
-const CR = 0x0d;
 
-/** Commands that move no mail (NOOP, RSET, EHLO …) between two messages; each further one is an error. */
-export const MAX_IDLE_COMMANDS = 100;
 /** The decoder makes a string of what it searches; small ones die young, also while a client waits for the store. */
 const DECODED_AT_ONCE_BYTES = 8 * 1024;
 const IDLE_COMMANDS: ReadonlySet<string> = new Set(['EHLO', 'HELO', 'RSET', 'NOOP', 'VRFY', 'HELP']);
@@ -34,8 +34,7 @@ const IDLE_COMMANDS: ReadonlySet<string> = new Set(['EHLO', 'HELO', 'RSET', 'NOO
  */
 export class ReceiverSession {
   readonly #policy: () => ReceiverPolicy;
-  #input: Buffer = EMPTY;
-  #at = 0;
+  readonly #input = new InputBuffer();
   #output = '';
   readonly #actions: ReceiverAction[] = [];
   #phase: Phase = 'command';
@@ -43,10 +42,10 @@ export class ReceiverSession {
   /** The last action was an `end` the session answered itself; an answer to it is ignored. */
   #endAnswered = false;
   #greeted = false;
+  readonly #access = new SessionAccess();
   #transaction: Transaction | null = null;
   #chunk: Chunk | null = null;
-  #errors = 0;
-  #idleCommands = 0;
+  readonly #tally = new SessionTally();
 
   constructor(policy: () => ReceiverPolicy) {
     this.#policy = policy;
@@ -59,10 +58,14 @@ export class ReceiverSession {
 
   /** Takes what the peer sent. */
   receive(bytes: Buffer): void {
-    if (this.#phase === 'closed') return;
-    const held = this.#input.length - this.#at;
-    this.#input = held === 0 ? bytes : Buffer.concat([this.#input.subarray(this.#at), bytes]);
-    this.#at = 0;
+    // In clear after STARTTLS: whoever sent it did not wait for TLS, or is somebody else (RFC 3207 §5).
+    if (this.#phase !== 'closed' && this.#phase !== 'tls') this.#input.receive(bytes);
+  }
+
+  /** TLS is in use now: after `starttls`, or before the greeting. */
+  secured(): void {
+    this.#access.secured();
+    if (this.#phase === 'tls') this.#phase = 'command';
   }
 
   /** The next thing for the host to do, or null while more bytes or an answer are needed. */
@@ -96,6 +99,7 @@ export class ReceiverSession {
     if (answer.code < 400) this.#accepted(question);
     this.#respond(answer);
     if (question.type === 'end') this.#transaction = null;
+    if (question.type === 'auth' && answer.code >= 500) this.#countFailedSignIn();
   }
 
   /** Answers `data`: the message may come (354 for DATA, nothing yet for BDAT). */
@@ -124,13 +128,13 @@ export class ReceiverSession {
 
   /** The wait the host must limit now. */
   get deadline(): ReceiverDeadline {
-    if (this.#question !== null || this.#phase === 'closed') return 'none';
+    if (this.#question !== null || this.#phase === 'closed' || this.#phase === 'tls') return 'none';
     return this.#phase === 'data' || this.#phase === 'chunk' ? 'data-block' : 'command';
   }
 
   /** Bytes received and neither handed on nor consumed. */
   get bufferedBytes(): number {
-    return this.#input.length - this.#at + (this.#transaction?.message?.pendingBytes ?? 0);
+    return this.#input.length + (this.#transaction?.message?.pendingBytes ?? 0);
   }
 
   // ---------------------------------------------------------------- input
@@ -142,60 +146,42 @@ export class ReceiverSession {
         return this.#advanceCommand();
       case 'overlong':
         return this.#advanceOverlong();
+      case 'auth':
+        return this.#advanceAuth();
       case 'data':
         return this.#advanceData();
       case 'chunk':
         return this.#advanceChunk();
+      case 'tls':
       case 'closed':
         return false;
     }
   }
 
-  /** Input not consumed yet, taken out of the session. */
-  #takeInput(limitBytes = Number.POSITIVE_INFINITY): Buffer {
-    const end = Math.min(this.#input.length, this.#at + limitBytes);
-    const bytes = this.#input.subarray(this.#at, end);
-    this.#at = end;
-    if (end === this.#input.length) {
-      this.#input = EMPTY;
-      this.#at = 0;
-    }
-    return bytes;
-  }
-
-  /** Gives back the end of what was taken last. */
-  #putBack(rest: Buffer): void {
-    if (this.#at === this.#input.length) {
-      this.#input = rest;
-      this.#at = 0;
-    } else if (rest.length <= this.#at) {
-      this.#at -= rest.length;
-    } else {
-      // Something was received since, so that what was taken no longer stands in front of the input.
-      this.#input = Buffer.concat([rest, this.#takeInput()]);
-      this.#at = 0;
-    }
+  /** The next whole line without its end; null when there is none, or it is too long. */
+  #takeLine(): Buffer | null {
+    const line = this.#input.takeLine(MAX_COMMAND_LINE_BYTES);
+    if (line !== 'too-long') return line;
+    this.#phase = 'overlong';
+    return null;
   }
 
   #advanceCommand(): boolean {
-    const end = this.#input.indexOf(CRLF, this.#at);
-    const lengthBytes = (end === -1 ? this.#input.length : end) - this.#at;
-    if (end === -1 && lengthBytes <= MAX_COMMAND_LINE_BYTES - 1) {
-      // Only the unfinished line is kept, not the whole read it came in.
-      this.#input = lengthBytes === 0 ? EMPTY : Buffer.from(this.#input.subarray(this.#at));
-      this.#at = 0;
-      return false;
-    }
-    if (lengthBytes + CRLF.length > MAX_COMMAND_LINE_BYTES) {
-      this.#phase = 'overlong';
-      return true;
-    }
-    const line = parseCommandLine(this.#takeInput(lengthBytes));
-    this.#takeInput(CRLF.length);
+    const bytes = this.#takeLine();
+    if (bytes === null) return this.#phase === 'overlong';
+    const line = parseCommandLine(bytes);
     const answer = line.ok ? this.#command(line.value) : asReply(line.failure);
     if (line.ok && answer !== null) this.#tellRefusal(line.value, answer);
     if (answer !== null) this.#respond(answer);
     if (line.ok && IDLE_COMMANDS.has(line.value.verb)) this.#countIdle();
+    return true;
+  }
+
+  #advanceAuth(): boolean {
+    const bytes = this.#takeLine();
+    if (bytes === null) return this.#phase === 'overlong';
+    // What is no base64 need not be read as what it is.
+    this.#takeStep(this.#access.line(bytes.toString('latin1')));
     return true;
   }
 
@@ -205,16 +191,9 @@ export class ReceiverSession {
   }
 
   #advanceOverlong(): boolean {
-    const end = this.#input.indexOf(CRLF, this.#at);
-    if (end === -1) {
-      const splitCrlf = this.#input.at(-1) === CR;
-      this.#input = splitCrlf ? CRLF.subarray(0, 1) : EMPTY;
-      this.#at = 0;
-      return false;
-    }
-    this.#takeInput(end - this.#at + CRLF.length);
+    if (!this.#input.dropLine()) return false;
     this.#phase = 'command';
-    this.#respond(replies.TOO_LONG);
+    this.#respond(this.#access.drop() ? replies.AUTH_TOO_LONG : replies.TOO_LONG);
     return true;
   }
 
@@ -227,12 +206,12 @@ export class ReceiverSession {
     }
     if (message.finished) {
       // What was pipelined behind the end mark is the next command.
-      this.#putBack(message.takeRest());
+      this.#input.putBack(message.takeRest());
       this.#endMessage(message);
       return true;
     }
-    if (this.#at === this.#input.length) return false;
-    message.write(this.#takeInput(DECODED_AT_ONCE_BYTES));
+    if (this.#input.length === 0) return false;
+    message.write(this.#input.take(DECODED_AT_ONCE_BYTES));
     return true;
   }
 
@@ -251,8 +230,8 @@ export class ReceiverSession {
       else this.#endChunk(chunk.header, message);
       return true;
     }
-    if (this.#at === this.#input.length) return false;
-    const bytes = this.#takeInput(Math.min(chunk.remainingBytes, DECODED_AT_ONCE_BYTES));
+    if (this.#input.length === 0) return false;
+    const bytes = this.#input.take(Math.min(chunk.remainingBytes, DECODED_AT_ONCE_BYTES));
     chunk.remainingBytes -= bytes.length;
     message?.write(bytes);
     return true;
@@ -345,9 +324,11 @@ export class ReceiverSession {
         return replies.HELP;
       case 'QUIT':
         return argument === '' ? this.#quit() : replies.NO_ARGUMENT;
-      case 'EXPN':
       case 'STARTTLS':
+        return argument === '' ? this.#startTls() : replies.NO_ARGUMENT;
       case 'AUTH':
+        return this.#beginAuth(argument);
+      case 'EXPN':
         return replies.NOT_IMPLEMENTED;
       default:
         return replies.NOT_RECOGNISED;
@@ -360,12 +341,54 @@ export class ReceiverSession {
     this.#reset();
     this.#greeted = true;
     this.#actions.push({ type: 'hello', name: name.value, extended });
-    return replies.helloReply(this.#policy(), extended);
+    const policy = this.#policy();
+    return replies.helloReply(policy, extended, this.#access.offers(policy));
+  }
+
+  /** RFC 3207: everything known of the client so far was told by whoever could write on the line. */
+  #startTls(): Reply | null {
+    const refusal = this.#access.beginTls(this.#policy(), this.#greeted);
+    if (refusal !== null) return refusal;
+    this.#reset();
+    this.#greeted = false;
+    this.#input.clear();
+    this.#send(replies.READY_FOR_TLS);
+    this.#phase = 'tls';
+    this.#actions.push({ type: 'starttls' });
+    return null;
+  }
+
+  #beginAuth(argument: string): null {
+    const state = { greeted: this.#greeted, inTransaction: this.#transaction !== null };
+    this.#takeStep(this.#access.beginAuth(argument, this.#policy(), state));
+    return null;
+  }
+
+  #takeStep(step: AuthStep): void {
+    if (step.type === 'challenge') {
+      this.#phase = 'auth';
+      this.#send(step.reply);
+      return;
+    }
+    this.#phase = 'command';
+    if (step.type === 'refused') {
+      this.#respond(step.reply);
+      return;
+    }
+    this.#question = { type: 'auth' };
+    this.#actions.push({ type: 'auth', ...step.credentials });
   }
 
   #mail(argument: string): Reply | null {
     if (!this.#greeted) return replies.NO_HELLO;
+    const refusal = this.#access.refuseMail(this.#policy());
+    if (refusal !== null) return refusal;
     if (this.#transaction !== null) return replies.MAIL_BEGUN;
+    if (this.#tally.messages >= this.#policy().maxMessages) {
+      this.#send(replies.TOO_MANY_MESSAGES);
+      this.#close(replyText(replies.TOO_MANY_MESSAGES));
+      return null;
+    }
     const mail = parseMail(argument);
     if (!mail.ok) return asReply(mail.failure);
     const { sender, parameters } = mail.value;
@@ -382,8 +405,9 @@ export class ReceiverSession {
     transaction.asked = true;
     const recipient = parseRcpt(argument, transaction.smtputf8);
     if (!recipient.ok) return asReply(recipient.failure);
-    const { maxRecipients } = this.#policy();
+    const { maxRecipients, maxSessionRecipients } = this.#policy();
     if (transaction.recipients >= maxRecipients) return replies.tooManyRecipients(maxRecipients);
+    if (this.#tally.recipients >= maxSessionRecipients) return replies.tooManyInSession(maxSessionRecipients);
     this.#question = { type: 'rcpt' };
     this.#actions.push({ type: 'rcpt', recipient: recipient.value });
     return null;
@@ -437,9 +461,11 @@ export class ReceiverSession {
       this.#transaction = { smtputf8, recipients: 0, asked: false, message: null, refusal: null };
     } else if (question.type === 'rcpt') {
       this.#transaction!.recipients += 1;
+      this.#tally.recipients += 1;
+    } else if (question.type === 'auth') {
+      this.#access.signedIn();
     } else {
-      this.#errors = 0;
-      this.#idleCommands = 0;
+      this.#tally.message();
     }
   }
 
@@ -455,8 +481,7 @@ export class ReceiverSession {
     this.#question = null;
     this.#transaction = null;
     this.#chunk = null;
-    this.#input = EMPTY;
-    this.#at = 0;
+    this.#input.clear();
     this.#actions.push({ type: 'close', reason });
   }
 
@@ -472,13 +497,17 @@ export class ReceiverSession {
   }
 
   #countIdle(): void {
-    this.#idleCommands += 1;
-    if (this.#idleCommands > MAX_IDLE_COMMANDS) this.#countError();
+    if (this.#tally.idleCommand(this.#policy())) this.#countError();
+  }
+
+  #countFailedSignIn(): void {
+    if (!this.#tally.failedSignIn() || this.#phase === 'closed') return;
+    this.#send(replies.TOO_MANY_SIGN_INS);
+    this.#close(replyText(replies.TOO_MANY_SIGN_INS));
   }
 
   #countError(): void {
-    this.#errors += 1;
-    if (this.#errors < this.#policy().maxErrors || this.#phase === 'closed') return;
+    if (!this.#tally.error(this.#policy()) || this.#phase === 'closed') return;
     this.#send(replies.TOO_MANY_ERRORS);
     this.#reset();
     this.#close(replyText(replies.TOO_MANY_ERRORS));

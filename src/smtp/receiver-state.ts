@@ -27,8 +27,11 @@ export interface Chunk {
 /** A question put to the host and not yet answered. */
 export type Question =
   | { readonly type: 'mail'; readonly smtputf8: boolean }
-  | { readonly type: 'rcpt' | 'end' }
+  | { readonly type: 'auth' | 'rcpt' | 'end' }
   | { readonly type: 'data'; readonly chunk: ChunkHeader | null };
 
-/** What the next bytes are. `overlong`: the rest of a command line that is too long. */
-export type Phase = 'command' | 'overlong' | 'data' | 'chunk' | 'closed';
+/**
+ * What the next bytes are. `overlong`: the rest of a line that is too long. `auth`: a line of a sign-in. `tls`: what
+ * came in clear after STARTTLS, to be dropped.
+ */
+export type Phase = 'command' | 'overlong' | 'auth' | 'data' | 'chunk' | 'tls' | 'closed';

@@ -5,6 +5,7 @@
  */
 import type { MessageId } from '../mail/message-id.ts';
 import type { AccessStore } from './access-contract.ts';
+import type { CredentialStore } from './credentials-contract.ts';
 import type { NodeStore } from './nodes-contract.ts';
 import type { SearchStore } from './search-contract.ts';
 
@@ -73,6 +74,7 @@ export interface MessageSource {
   readonly address: string | null;
   readonly helo: string | null;
   readonly user: string | null;
+  /** `ESMTPSA` (RFC 3848) and the like; under TLS its version and cipher follow in parentheses. */
   readonly protocol: string | null;
 }
 
@@ -441,6 +443,7 @@ export interface Storage
     DirectoryStore,
     MailboxStore,
     SettingsStore,
+    CredentialStore,
     NodeStore {
   /** Known at once; never given twice, also across nodes and crashes. */
   nextMessageId(): MessageId;

@@ -24,6 +24,21 @@ export async function fillStore(storage: Storage): Promise<void> {
   await storage.setPassword(bob.address, '$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA');
   await storage.setQuota(bob.address, 5_000_000);
   await storage.setEnabled(bob.address, false);
+  await storage.addAppPassword({
+    address: bob.address,
+    name: 'phone',
+    hash: 'h',
+    scopes: ['send', 'collect'],
+  });
+  const signIn = {
+    outcome: 'ok',
+    address: '::1',
+    service: 'pop3',
+    appPassword: 'phone',
+    tls: null,
+    reason: null,
+  };
+  await storage.recordSignIn(bob.id, { ...signIn, outcome: 'ok' });
   await makeAccount(storage, 'gone@example.com');
   await storage.removeAccount('gone@example.com');
   await accept(storage, [local(ann), local(bob, 'Return-Path: <s\u00e9@example.org>\r\n')], LARGE);
@@ -132,6 +147,8 @@ export async function describeStore(storage: Storage): Promise<object> {
     const contents: (string | null)[] = [];
     for (const { uid } of entries) contents.push(await digest(await storage.openEntry(id, uid)));
     mailboxes.push({ address, uidValidity, entries, contents, hash: await storage.passwordHash(id) });
+    const [appPasswords, signIns] = [await storage.appPasswords(id), await storage.signIns(id, 10)];
+    mailboxes.push({ appPasswords, signIns });
   }
   const messages: object[] = [];
   for (let id = 1; id < 200; id += 1) {

@@ -2,6 +2,7 @@
 
 import { accessSuite } from './storage-access.ts';
 import { bodySuite } from './storage-bodies.ts';
+import { credentialSuite } from './storage-credentials.ts';
 import { directorySuite } from './storage-directory.ts';
 import type { MakePlace } from './storage-fixture.ts';
 import { nodeSuite } from './storage-node.ts';
@@ -14,6 +15,7 @@ export function storageSuite(engine: string, makePlace: MakePlace): void {
   queueSuite(engine, makePlace);
   queueActionsSuite(engine, makePlace);
   directorySuite(engine, makePlace);
+  credentialSuite(engine, makePlace);
   nodeSuite(engine, makePlace);
   accessSuite(engine, makePlace);
   searchSuite(engine, makePlace);

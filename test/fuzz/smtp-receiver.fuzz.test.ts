@@ -9,13 +9,25 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ReceiverPolicy } from '../../src/smtp/receiver-contract.ts';
-import { corpus, Driver, type Outcome, POLICY } from '../unit/smtp-receiver-driver.ts';
+import {
+  corpus,
+  Driver,
+  LOCAL,
+  type Outcome,
+  POLICY,
+  SUBMISSION,
+  segments,
+  TLS_MARK,
+  TLS_READY,
+} from '../unit/smtp-receiver-driver.ts';
 
 const MAX_SESSION_BYTES = 20_000;
 const POLICIES: readonly ReceiverPolicy[] = [
   POLICY,
   { ...POLICY, bareNewline: 'normalise' },
   { ...POLICY, maxMessageBytes: 0, maxRecipients: 1, maxErrors: 1000 },
+  SUBMISSION,
+  { ...LOCAL, maxErrors: 1000 },
 ];
 const MORSELS = [
   '\r',
@@ -33,6 +45,12 @@ const MORSELS = [
   '>',
   '@',
   ' LAST',
+  'STARTTLS\r\n',
+  'AUTH PLAIN AGEAcGFzcw==\r\n',
+  'AUTH LOGIN\r\n',
+  '*\r\n',
+  '=',
+  TLS_MARK,
   'BDAT 3\r\n',
   'DATA\r\n',
   'RSET\r\n',
@@ -121,7 +139,10 @@ function split(bytes: Buffer, random: Random): Buffer[] {
 
 function runToEnd(reads: readonly Buffer[], policy: ReceiverPolicy): Outcome {
   const driver = new Driver(policy);
-  for (const read of reads) driver.feed(read);
+  for (const read of reads) {
+    if (read === TLS_READY) driver.tlsReady();
+    else driver.feed(read);
+  }
   const outcome = { ...driver.outcome(), log: [...driver.log], messages: [...driver.messages] };
   assertNotStuck(driver);
   return outcome;
@@ -129,7 +150,9 @@ function runToEnd(reads: readonly Buffer[], policy: ReceiverPolicy): Outcome {
 
 /** Ends whatever line, chunk or message is open; QUIT must then be answered. */
 function assertNotStuck(driver: Driver): void {
+  driver.tlsReady();
   driver.feed('\r\n.\r\n');
+  driver.tlsReady();
   for (let owed = 0; owed < 40 && driver.session.deadline === 'data-block'; owed++) {
     driver.feed(Buffer.alloc(100, '\r\n.\r\n'));
   }
@@ -150,9 +173,9 @@ test('mutated sessions', () => {
   while (performance.now() - started < seconds * 1000) {
     const bytes = mutate(seeds, random);
     const policy = POLICIES[random(POLICIES.length)]!;
-    const reads = split(bytes, random);
+    const reads = segments(bytes).flatMap((one) => (one === TLS_READY ? [one] : split(one, random)));
     try {
-      const whole = runToEnd([bytes], policy);
+      const whole = runToEnd(segments(bytes), policy);
       assert.deepEqual(runToEnd(reads, policy), whole);
       delivered += whole.messages.length;
     } catch (cause) {

@@ -56,7 +56,8 @@ test('check tells the same with the server and without it', async (t) => {
   for (const place of ['with the server', 'without it']) {
     if (place === 'without it') await cmail.stop();
     const findings = await check('--probe', 'far.test');
-    assert.deepEqual(troubled(findings), [], `${place}: ${JSON.stringify(findings)}`);
+    // The certificate is the one that CMail makes for itself.
+    assert.deepEqual(troubled(findings), ['warning tls'], `${place}: ${JSON.stringify(findings)}`);
     const texts = findings.map(({ text }) => text).join('\n');
     assert.match(texts, /^the SMTP host relay\.test .* TLSv1\.3 verified, accepts user name and password$/m);
     assert.match(texts, /^port \d+ is open outward: mx\.far\.test/m);

@@ -153,7 +153,14 @@ export async function writeConfig(
   const whole: Record<string, unknown> = {
     data: dataDir,
     hostname: 'mail.cmail.test',
-    listen: { smtp: ['127.0.0.1:0'], pop3: ['127.0.0.1:0'], admin: '127.0.0.1:0' },
+    listen: {
+      smtp: ['127.0.0.1:0'],
+      submission: [],
+      submissions: [],
+      pop3: ['127.0.0.1:0'],
+      pop3s: [],
+      admin: '127.0.0.1:0',
+    },
     dns: { servers: ['127.0.0.1:9'] },
   };
   for (const [key, value] of Object.entries(config)) {

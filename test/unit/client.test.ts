@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { clientAt, plainAddress } from '../../src/receiving/client.ts';
+import { isLoopback, networkOf, plainAddress } from '../../src/listening/network.ts';
+import { clientAt } from '../../src/receiving/client.ts';
 import { clientNetwork, NoticeRate } from '../../src/receiving/notice-rate.ts';
 import { buildSettings } from '../../src/settings/build.ts';
 
@@ -58,5 +59,30 @@ describe('the notice rate', () => {
     assert.ok(!rate.allows('192.0.2.1', 'new@x.test', 1, true));
     now += 3_600_001;
     assert.ok(rate.allows('192.0.2.1', 'new@x.test', 1, true));
+  });
+});
+
+describe('networks', () => {
+  it('are /24 of IPv4 and /64 of IPv6; each loopback address is one of its own', () => {
+    const table: [string, string][] = [
+      ['192.0.2.77', '192.0.2.0/24'],
+      ['::ffff:192.0.2.77', '192.0.2.0/24'],
+      ['2001:db8::1', '2001:db8:0:0::/64'],
+      ['2001:0DB8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+      ['2001:db8:1:2::', '2001:db8:1:2::/64'],
+      ['::', '0:0:0:0::/64'],
+      ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+      ['64:ff9b::192.0.2.1', '64:ff9b:0:0::/64'],
+      ['127.0.0.5', '127.0.0.5'],
+      ['::1', '::1'],
+    ];
+    for (const [address, network] of table) assert.equal(networkOf(address), network, address);
+  });
+
+  it('loopback is told from all else', () => {
+    for (const address of ['127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1'])
+      assert.ok(isLoopback(address));
+    for (const address of ['10.0.0.1', '::ffff:10.0.0.1', '::2', '1127.0.0.1', ''])
+      assert.ok(!isLoopback(address), address);
   });
 });

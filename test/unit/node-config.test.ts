@@ -140,6 +140,25 @@ describe('cmail.toml', () => {
       assert.doesNotMatch(text, /sec/);
     });
 
+  it('reads certificates, relative to the file or to the current folder', () => {
+    const toml = `hostname = "a.test"
+[tls]
+cert = "certs/a.pem"
+key = "/keys/a.key"
+[[tls.extra]]
+names = ["B.Test"]
+cert = "b.pem"
+key = "b.key"`;
+    assert.deepEqual(loaded(toml).tls, {
+      main: { cert: join(folder, 'certs/a.pem'), key: '/keys/a.key' },
+      extra: [{ names: ['b.test'], cert: join(folder, 'b.pem'), key: join(folder, 'b.key') }],
+    });
+    assert.equal(loaded(toml, { CMAIL_TLS_CERT: 'c.pem' }).tls.main?.cert, '/somewhere/c.pem');
+    assert.deepEqual(loaded('hostname = "a.test"').tls, { main: null, extra: [] });
+    assert.match(refused('hostname = "a.test"\n[tls]\ncert = "a.pem"'), /^tls\.key.*Name both/);
+    assert.match(refused('hostname = "a.test"\n[[tls.extra]]\ncert = "a.pem"'), /tls\.extra\.0\.key/);
+  });
+
   it('says which file cannot be read', () => {
     const result = loadNodeConfig({
       dataOption: undefined,

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { MAILDROP_LIMIT, openMaildrop } from '../../src/mailbox/maildrop.ts';
-import { isLoopback, type Pop3Dependencies, Pop3Server } from '../../src/pop3/server.ts';
+import { type Pop3Dependencies, Pop3Server } from '../../src/pop3/server.ts';
 import { FakeMailboxes } from '../support/fake-mailboxes.ts';
 import { requireTool } from '../support/require.ts';
 
@@ -29,7 +29,7 @@ async function start(t: TestContext, more: Partial<Pop3Dependencies> = {}) {
   const logged: LogLine[] = [];
   const server = new Pop3Server({
     mailboxes: store,
-    authenticate: async (user, password) => {
+    authenticate: async ({ user, password }) => {
       const accountId = ACCOUNTS[user];
       if (accountId === undefined || password !== 'secret') {
         return { failure: 'auth', text: 'wrong name or password' };
@@ -224,20 +224,12 @@ describe('POP3 server', () => {
     const { port } = await start(t, { cleartextLogin: (address) => address === '127.0.0.1' });
     const stranger = new Client(port, '127.0.0.2');
     await stranger.line();
-    assert.match(
-      await stranger.say('USER ann@example.com'),
-      /^-ERR \[AUTH\] this connection is not encrypted/,
-    );
+    assert.match(await stranger.say('USER ann@example.com'), /^-ERR \[AUTH\] a login needs TLS/);
     assert.match(await new Client(port).login(), /^\+OK/);
-    for (const address of ['127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1'])
-      assert.ok(isLoopback(address));
-    for (const address of ['10.0.0.1', '::ffff:10.0.0.1', '::2', '1127.0.0.1', '']) {
-      assert.ok(!isLoopback(address), address);
-    }
   });
 
   it('bounds sessions in all and per address, and says so', async (t) => {
-    const { port, server } = await start(t, { maxSessions: 3, maxSessionsPerAddress: 2 });
+    const { port, server } = await start(t, { limits: () => ({ total: 3, perAddress: 2 }) });
     const refusal = '-ERR [SYS/TEMP] too many sessions, please try again later\r\n';
     const first = new Client(port);
     await first.line();

@@ -16,7 +16,13 @@ const MESSAGES = new Map<number, string>([
   [9, 'Subject: no end\r\n\r\nhalf'],
 ]);
 
-const POLICY: Pop3Policy = { hostname: 'mail.test', loginAllowed: true, maxErrors: 10, maxFailedLogins: 3 };
+const POLICY: Pop3Policy = {
+  hostname: 'mail.test',
+  login: 'always',
+  startTls: false,
+  maxErrors: 10,
+  maxFailedLogins: 3,
+};
 
 function maildrop(): Maildrop {
   return {
@@ -147,9 +153,16 @@ describe('POP3 session', () => {
       return lines.slice(lines.indexOf('+OK capabilities follow') + 1, -2);
     };
     const always = ['TOP', 'UIDL', 'PIPELINING', 'RESP-CODES', 'AUTH-RESP-CODE', 'EXPIRE NEVER'];
-    assert.deepEqual(capabilities(''), ['TOP', 'UIDL', 'USER', ...always.slice(2), 'IMPLEMENTATION CMail']);
+    assert.deepEqual(capabilities(''), [
+      'TOP',
+      'UIDL',
+      'USER',
+      'SASL PLAIN',
+      ...always.slice(2),
+      'IMPLEMENTATION CMail',
+    ]);
     assert.deepEqual(capabilities(LOGIN), [...always, 'IMPLEMENTATION CMail']);
-    assert.ok(!capabilities('', { ...POLICY, loginAllowed: false }).includes('USER'));
+    assert.ok(!capabilities('', { ...POLICY, login: 'under-tls' }).includes('USER'));
   });
 
   it('closes after three refused logins', () => {
@@ -175,8 +188,8 @@ describe('POP3 session', () => {
   });
 
   it('takes no login where it would cross a network in the clear', () => {
-    const { output, asked } = run([LOGIN], { ...POLICY, loginAllowed: false });
-    assert.match(output, /\r\n-ERR \[AUTH\] this connection is not encrypted.*\r\n-ERR \[AUTH\]/);
+    const { output, asked } = run([LOGIN], { ...POLICY, login: 'under-tls' });
+    assert.match(output, /\r\n-ERR \[AUTH\] a login needs TLS.*\r\n-ERR \[AUTH\]/);
     assert.deepEqual(asked, []);
   });
 

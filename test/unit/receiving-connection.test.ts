@@ -5,8 +5,10 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, it, type TestContext } from 'node:test';
 import { Directory } from '../../src/directory/directory.ts';
+import type { CrowdLimits } from '../../src/listening/crowd.ts';
 import { NoticeRate } from '../../src/receiving/notice-rate.ts';
-import { type SessionLimits, SmtpServer } from '../../src/receiving/smtp-server.ts';
+import { SmtpServer } from '../../src/receiving/smtp-server.ts';
+import { Submission } from '../../src/receiving/submission.ts';
 import { Trace } from '../../src/receiving/trace.ts';
 import { buildSettings } from '../../src/settings/build.ts';
 import type { Settings } from '../../src/settings/values.ts';
@@ -28,7 +30,7 @@ interface Bench {
 async function start(
   t: TestContext,
   values: Record<string, string> = {},
-  limits?: SessionLimits,
+  limits?: Partial<CrowdLimits>,
 ): Promise<Bench> {
   const databaseFile = join(await temporaryFolder(t), 'cmail.db');
   const storage = await openSqliteStorage({ path: databaseFile, busyTimeoutMs: 60_000 });
@@ -50,8 +52,9 @@ async function start(
     trace: new Trace(Buffer.alloc(32)),
     decision,
     log: () => undefined,
+    ...{ tls: null, signIn: null, submission: new Submission(decision.directory, () => settings) },
   };
-  const server = new SmtpServer(deps, limits);
+  const server = new SmtpServer(deps, limits === undefined ? {} : { limits });
   const { port } = await server.listen('127.0.0.1', 0);
   t.after(async () => {
     await server.close(0);

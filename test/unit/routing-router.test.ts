@@ -7,6 +7,7 @@ import type { Resolver } from '../../src/dns/contract.ts';
 import { createResolver } from '../../src/dns/resolver.ts';
 import type { Route, RouteFailure, Routes } from '../../src/routing/contract.ts';
 import { Router } from '../../src/routing/router.ts';
+import { buildSettings } from '../../src/settings/build.ts';
 import type { PhaseTimeouts, RouteFailureKind, Settings, SmtpHost } from '../../src/settings/values.ts';
 import { type DnsServer, startDnsServer, type Trouble, type Zones } from '../support/dns-server.ts';
 
@@ -25,6 +26,7 @@ const TIMEOUTS: PhaseTimeouts = {
 };
 const SMTP_HOST: SmtpHost = { name: 'relay.test', port: 587, tls: 'required', username: 'u', password: 'p' };
 const SETTINGS: Settings = {
+  ...buildSettings(new Map()),
   bufferSizeBytes: 4096,
   socketTimeoutMs: 1,
   maxIncomingSizeBytes: 0,

@@ -1,10 +1,12 @@
 /** What the sender's tests stand on: a queue in memory, routes by hand, settings, and a running Sender. */
+
 import { EventEmitter, once } from 'node:events';
 import type { MessageId } from '../../src/mail/message-id.ts';
 import type { NoticeRequest } from '../../src/notices/contract.ts';
 import type { Route, RouteFailure, RouteHost, RouteOptions, Target } from '../../src/routing/contract.ts';
 import type { Redecision, SenderDependencies } from '../../src/sending/ports.ts';
 import { Sender, type SenderOptions } from '../../src/sending/sender.ts';
+import { buildSettings } from '../../src/settings/build.ts';
 import type { RouteFailureKind, Settings, SmtpHost } from '../../src/settings/values.ts';
 import {
   type Claim,
@@ -27,6 +29,7 @@ export function makeSettings(changes: Partial<Settings> = {}): Settings {
     ...{ dataMs: 5_000, dataBlockMs: 5_000, dataEndMs: 5_000, quitMs: 1_000, commandMs: 5_000 },
   };
   return {
+    ...buildSettings(new Map()),
     bufferSizeBytes: 4096,
     socketTimeoutMs: 5_000,
     maxIncomingSizeBytes: 0,

@@ -12,7 +12,38 @@ export const POLICY: ReceiverPolicy = {
   bareNewline: 'refuse',
   maxRecipients: 3,
   maxErrors: 30,
+  maxIdleCommands: 100,
+  maxSessionRecipients: 1000,
+  maxMessages: 1000,
+  startTls: false,
+  auth: 'never',
+  signInRequired: false,
 };
+
+/** A submission listener towards a client elsewhere, and towards one on this machine. */
+export const SUBMISSION: ReceiverPolicy = {
+  ...POLICY,
+  startTls: true,
+  auth: 'under-tls',
+  signInRequired: true,
+};
+export const LOCAL: ReceiverPolicy = { ...POLICY, startTls: true, auth: 'always' };
+
+/** In a session as bytes: here the client waits for the answer to STARTTLS, and begins TLS when it was yes. */
+export const TLS_MARK = '\x01TLS\x01';
+/** The same among reads. */
+export const TLS_READY = Buffer.from(TLS_MARK);
+
+/** A session as reads: cut where the client waits for TLS, and nowhere else. */
+export function segments(bytes: Buffer): Buffer[] {
+  const reads: Buffer[] = [];
+  let from = 0;
+  for (let at = bytes.indexOf(TLS_READY); at !== -1; at = bytes.indexOf(TLS_READY, from)) {
+    reads.push(bytes.subarray(from, at), TLS_READY);
+    from = at + TLS_READY.length;
+  }
+  return [...reads, bytes.subarray(from)];
+}
 
 /** What came of a session. Pieces of a body are joined: where they are cut is no part of the result. */
 export interface Outcome {
@@ -36,6 +67,12 @@ export function decide(action: ReceiverAction): Reply {
   return reply(250, '2.0.0', 'Ok');
 }
 
+/** The host's passwords: `pass` is right, `later` cannot be checked. */
+function signIn(password: string): Reply {
+  if (password === 'pass') return reply(235, '2.7.0', 'Signed in');
+  return password === 'later' ? reply(454, '4.7.0', 'Later') : reply(535, '5.7.8', 'Wrong');
+}
+
 export class Driver {
   readonly session: ReceiverSession;
   readonly log: string[] = [];
@@ -45,6 +82,7 @@ export class Driver {
   /** Bytes of bodies seen, refused messages included. */
   bodyBytes = 0;
   readonly #policy: ReceiverPolicy;
+  #tlsBegins = false;
   #sender = '';
   #body: Buffer[] | null = null;
 
@@ -67,6 +105,12 @@ export class Driver {
     return sent;
   }
 
+  /** The client has its 220 and begins TLS, if there is one to begin. */
+  tlsReady(): void {
+    if (this.#tlsBegins) this.session.secured();
+    this.#tlsBegins = false;
+  }
+
   outcome(): Outcome {
     const { output, log, messages, closed } = this;
     return { output, log, messages, closed, deadline: this.session.deadline };
@@ -78,7 +122,13 @@ export class Driver {
     else if (action.type === 'data') this.#takeData(action.chunking);
     else if (action.type === 'end') this.#takeEnd(action);
     else if (action.type === 'mail' || action.type === 'rcpt') this.#takeAddress(action);
-    else if (action.type === 'refused') this.log.push(JSON.stringify(action));
+    else if (action.type === 'auth') {
+      this.log.push(`auth ${action.user}`);
+      this.session.answer(signIn(action.password));
+    } else if (action.type === 'starttls') {
+      this.log.push('starttls');
+      this.#tlsBegins = true;
+    } else if (action.type === 'refused') this.log.push(JSON.stringify(action));
     else {
       this.#body = null;
       this.closed = action.type === 'close';
@@ -136,7 +186,10 @@ export class Driver {
 /** Runs a whole session, given as the reads it arrives in. */
 export function run(reads: readonly (Buffer | string)[], policy: ReceiverPolicy = POLICY): Outcome {
   const driver = new Driver(policy);
-  for (const read of reads) driver.feed(read);
+  for (const read of reads) {
+    if (read === TLS_READY) driver.tlsReady();
+    else driver.feed(read);
+  }
   return driver.outcome();
 }
 
@@ -151,7 +204,7 @@ export function checkReplies(output: string): void {
     assert.ok(Buffer.byteLength(line) + 2 <= 512, 'reply line too long');
     if (open !== null) assert.equal(match[1], open, 'codes differ within a reply');
     open = match[2] === '-' ? match[1]! : null;
-    const plain = ['220', '250', '354'].includes(match[1]!);
+    const plain = ['220', '250', '334', '354'].includes(match[1]!);
     assert.ok(plain || /^[245]\.\d{1,3}\.\d{1,3} /.test(match[3]!), `no enhanced code: ${line}`);
   }
   assert.equal(open, null, 'a reply is left open');

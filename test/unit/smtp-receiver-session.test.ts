@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { failure } from '../../src/mail/failure.ts';
 import { reply } from '../../src/mail/reply.ts';
 import type { ReceiverPolicy } from '../../src/smtp/receiver-contract.ts';
-import { MAX_IDLE_COMMANDS, ReceiverSession } from '../../src/smtp/receiver-session.ts';
+import { ReceiverSession } from '../../src/smtp/receiver-session.ts';
 import { Driver, POLICY, run } from './smtp-receiver-driver.ts';
 
 const HELLO = 'EHLO client.example.com\r\n';
@@ -312,10 +312,10 @@ test('too many errors: 421 4.7.0 and close; a delivered message clears the count
 test('commands that move no mail are limited too', () => {
   const policy = { ...POLICY, maxErrors: 2 };
   const noops = (count: number): string => 'NOOP\r\n'.repeat(count);
-  assert.equal(run([noops(MAX_IDLE_COMMANDS + 1)], policy).closed, false);
+  assert.equal(run([noops(POLICY.maxIdleCommands + 1)], policy).closed, false);
   const outcome = run([noops(10_000)], policy);
   assert.equal(outcome.closed, true);
-  assert.equal(statuses(outcome.output).length, MAX_IDLE_COMMANDS + 3);
+  assert.equal(statuses(outcome.output).length, POLICY.maxIdleCommands + 3);
   const busy = `RSET\r\n${MAIL}${RCPT}DATA\r\n.\r\n`.repeat(300);
   assert.equal(run([HELLO + busy], policy).messages.length, 300);
 });

@@ -13,6 +13,7 @@ import { Pop3Server } from '../../src/pop3/server.ts';
 import { NoticeRate } from '../../src/receiving/notice-rate.ts';
 import { createRedecide } from '../../src/receiving/redecide.ts';
 import { SmtpServer } from '../../src/receiving/smtp-server.ts';
+import { Submission } from '../../src/receiving/submission.ts';
 import { Trace } from '../../src/receiving/trace.ts';
 import { Sender, type SenderOptions } from '../../src/sending/sender.ts';
 import { createAdminContext } from '../../src/server/admin-context.ts';
@@ -62,6 +63,7 @@ async function smtpPort(t: TestContext, world: World, storeAwayMs = world.awayMs
   const trace = new Trace(Buffer.alloc(32));
   const server = new SmtpServer({
     ...{ hostname: 'mail.here.test', settings, storage, storeAwayMs, trace, decision, log },
+    ...{ tls: null, signIn: null, submission: new Submission(decision.directory, settings) },
   });
   const { port } = await server.listen('127.0.0.1', 0);
   t.after(() => server.close(0));

@@ -10,6 +10,7 @@ const field = (of: Trace) =>
     helo: 'client.test',
     address: '2001:db8::1',
     protocol: 'ESMTP',
+    tls: null,
     receivedAt: Date.UTC(2026, 0, 2, 3, 4, 5),
   });
 

@@ -18,7 +18,14 @@ it('a store that gives no more message numbers puts the message off and frees it
   const transaction = new Transaction(storage as Storage, new Trace(Buffer.alloc(32)), null, parameters);
   transaction.openBody();
   const client = { kind: 'external', address: '192.0.2.1', user: null } as const;
-  const facts = { client, helo: 'client.test', extended: true, hostname: 'mail.test' };
+  const facts = {
+    client,
+    helo: 'client.test',
+    extended: true,
+    hostname: 'mail.test',
+    tls: null,
+    completes: false,
+  };
   const answer = await transaction.finish(facts, buildSettings(new Map()), false);
   assert.deepEqual([answer.code, answer.enhanced, aborted], [452, '4.3.1', 1]);
 });

@@ -12,6 +12,7 @@ import {
 import type { In, Out, ReadOps, StoredContent } from '../shared/operations.ts';
 import { CHECKS, SHOWN } from '../shared/verify-checks.ts';
 import type { Runner } from './connection.ts';
+import { credentialReads } from './credentials.ts';
 import { accessReads } from './read-access.ts';
 import * as queue from './read-queue.ts';
 import { searchReads } from './read-search.ts';
@@ -38,6 +39,7 @@ export function makeReads(db: Runner, nodeId: string): Omit<Reads, 'verify'> {
     findChunk: (request) => findChunk(db, request),
     inbox: (request) => inbox(db, request),
     ...directoryReads(db),
+    ...credentialReads(db),
     ...settingReads(db),
     ...accessReads(db),
     ...searchReads(db),

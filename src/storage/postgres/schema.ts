@@ -139,8 +139,20 @@ const ACCESS_AND_SEARCH: readonly string[] = [
   'INSERT INTO search_todo (id) SELECT id FROM message',
 ];
 
+/** Passwords beside an account's own, and who signed in: SQLite's version 4. */
+const CREDENTIALS: readonly string[] = [
+  `CREATE TABLE app_password (
+    account_id bigint NOT NULL, name text COLLATE "C" NOT NULL, hash text NOT NULL, scopes text NOT NULL,
+    created_at bigint NOT NULL, last_used_at bigint, PRIMARY KEY (account_id, name)
+  )`,
+  `CREATE TABLE sign_in (
+    account_id bigint NOT NULL, n bigint NOT NULL, at bigint NOT NULL, detail text NOT NULL,
+    PRIMARY KEY (account_id, n)
+  )`,
+];
+
 /** Step n brings a store from version n to n + 1; a step that was released is never edited. */
-export const MIGRATIONS: readonly (readonly string[])[] = [VERSION_1, ACCESS_AND_SEARCH];
+export const MIGRATIONS: readonly (readonly string[])[] = [VERSION_1, ACCESS_AND_SEARCH, CREDENTIALS];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 
 const ATTEMPTS = 10;

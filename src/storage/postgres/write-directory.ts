@@ -3,6 +3,7 @@ import { type Account, type Alias, type Domain, StorageError } from '../contract
 import { type AccountRow, accountOf, domainPart, lookupName } from '../shared/directory-rows.ts';
 import type { In, WriteOps } from '../shared/operations.ts';
 import type { Runner } from './connection.ts';
+import { forgetCredentials } from './credentials.ts';
 import { databaseTime, type WriteContext } from './write-context.ts';
 
 export type DirectoryChange =
@@ -67,6 +68,7 @@ export const DIRECTORY: { readonly [K in DirectoryChange]: Change<K> } = {
     // The mail is swept afterwards; the mailbox first, as those who deliver lock it first.
     await tx.run('UPDATE mailbox SET account_id = NULL WHERE account_id = $1', [row.id]);
     await tx.run('DELETE FROM account WHERE id = $1', [row.id]);
+    await forgetCredentials(tx, row.id);
   },
   setPassword: (tx, { address, passwordHash }) => setAccount(tx, address, 'password_hash', passwordHash),
   setEnabled: (tx, { address, enabled }) => setAccount(tx, address, 'enabled', enabled ? 1 : 0),

@@ -2,6 +2,7 @@
 import type { SettleInput } from '../contract.ts';
 import type { AcceptOp, In, WriteOps } from '../shared/operations.ts';
 import type { Runner } from './connection.ts';
+import { addAppPassword, recordSignIn, revokeAppPassword } from './credentials.ts';
 import { type Flags, type Outcome, outcomeOf, type WriteOp } from './lane.ts';
 import { acceptAll } from './write-accept.ts';
 import { ACCESS } from './write-access.ts';
@@ -52,6 +53,9 @@ const SINGLE: {
   delete: deleteQueued,
   claimForRemoval,
   sweepMessages,
+  addAppPassword,
+  revokeAppPassword,
+  recordSignIn,
   removeEntries,
   writeSettings,
   keepSecret,

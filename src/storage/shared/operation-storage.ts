@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { MessageId } from '../../mail/message-id.ts';
 import type * as contract from '../contract.ts';
 import { type AcceptInput, type QueueSelector, StorageError } from '../contract.ts';
+import type { AppPassword, CredentialStore, SignIn, SignInRecord } from '../credentials-contract.ts';
 import type { NodeDescription, NodeInfo } from '../nodes-contract.ts';
 import { BodyArea, PendingBody, type Tail } from './body-area.ts';
 import { ContentReader } from './content-reader.ts';
@@ -298,6 +299,32 @@ export abstract class OperationStorage extends SearchStorage implements contract
 
   async removeAlias(address: string): Promise<void> {
     await this.write('removeAlias', { address });
+  }
+
+  // -------------------------------------------------------------- credentials
+
+  async appPasswords(accountId: number): Promise<readonly AppPassword[]> {
+    return this.lookup('appPasswords', { accountId });
+  }
+
+  async findAppPassword(accountId: number, hash: string): Promise<AppPassword | null> {
+    return this.lookup('findAppPassword', { accountId, hash });
+  }
+
+  async addAppPassword(input: Parameters<CredentialStore['addAppPassword']>[0]): Promise<void> {
+    await this.write('addAppPassword', input);
+  }
+
+  async revokeAppPassword(address: string, name: string): Promise<void> {
+    await this.write('revokeAppPassword', { address, name });
+  }
+
+  async recordSignIn(accountId: number, record: SignInRecord): Promise<void> {
+    await this.write('recordSignIn', { accountId, record });
+  }
+
+  async signIns(accountId: number, limit: number): Promise<readonly SignIn[]> {
+    return this.lookup('signIns', { accountId, limit });
   }
 
   // -------------------------------------------------------------- mailboxes

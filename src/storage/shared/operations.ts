@@ -16,6 +16,7 @@ import type {
   SettingsStore,
   SettleInput,
 } from '../contract.ts';
+import type { AppPassword, CredentialStore, SignIn, SignInRecord } from '../credentials-contract.ts';
 import type { AccessReadOps, AccessWriteOps } from './access-operations.ts';
 import type { SearchReadOps, SearchWriteOps } from './search-operations.ts';
 
@@ -71,6 +72,10 @@ export interface WriteOps extends AccessWriteOps, SearchWriteOps {
   addAlias: Op<Alias, void>;
   removeAlias: Op<{ address: string }, void>;
 
+  addAppPassword: Op<Parameters<CredentialStore['addAppPassword']>[0], void>;
+  revokeAppPassword: Op<{ address: string; name: string }, void>;
+  recordSignIn: Op<{ accountId: number; record: SignInRecord }, void>;
+
   removeEntries: Op<{ accountId: number; uids: readonly number[] }, number>;
 
   writeSettings: Op<Parameters<SettingsStore['writeSettings']>[0], { version: number }>;
@@ -114,6 +119,9 @@ export interface ReadOps extends AccessReadOps, SearchReadOps {
   account: Op<{ address: string }, Account | null>;
   postmaster: Op<null, Account | null>;
   passwordHash: Op<{ accountId: number }, string | null>;
+  appPasswords: Op<{ accountId: number }, AppPassword[]>;
+  findAppPassword: Op<{ accountId: number; hash: string }, AppPassword | null>;
+  signIns: Op<{ accountId: number; limit: number }, SignIn[]>;
   listDomains: Op<null, Domain[]>;
   listAccounts: Op<{ domain: string | null }, Account[]>;
   listAliases: Op<{ domain: string | null }, Alias[]>;

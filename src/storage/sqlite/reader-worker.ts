@@ -5,6 +5,7 @@ import { type Handlers, NO_FLAGS, type ReadOps } from '../shared/operations.ts';
 import { type ErrorForm, errorForm } from './errors.ts';
 import type { PostedGroup, ThreadData, ThreadMessage } from './protocol.ts';
 import { AccessReads, accessReadHandlers } from './read-access.ts';
+import { CredentialReads } from './read-credentials.ts';
 import { DirectoryReads } from './read-directory.ts';
 import { MailboxReads } from './read-mailbox.ts';
 import { newestTime } from './read-newest.ts';
@@ -19,6 +20,7 @@ const NO_BYTES = new Uint8Array(0);
 function makeHandlers(db: DatabaseSync): Handlers<ReadOps> {
   const queue = new QueueReads(db);
   const directory = new DirectoryReads(db);
+  const credentials = new CredentialReads(db);
   const mailboxes = new MailboxReads(db);
   const settings = new SettingReads(db);
   return {
@@ -37,6 +39,9 @@ function makeHandlers(db: DatabaseSync): Handlers<ReadOps> {
     account: ({ address }) => directory.account(address),
     postmaster: () => directory.postmaster(),
     passwordHash: ({ accountId }) => directory.passwordHash(accountId),
+    appPasswords: ({ accountId }) => credentials.all(accountId),
+    findAppPassword: ({ accountId, hash }) => credentials.byHash(accountId, hash),
+    signIns: ({ accountId, limit }) => credentials.signIns(accountId, limit),
     listDomains: () => directory.listDomains(),
     listAccounts: ({ domain }) => directory.listAccounts(domain),
     listAliases: ({ domain }) => directory.listAliases(domain),

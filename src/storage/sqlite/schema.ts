@@ -131,8 +131,20 @@ CREATE INDEX recipient_waiting ON recipient (destination, message_id) WHERE stat
 INSERT INTO search_todo (id) SELECT id FROM message;
 `;
 
+/** Passwords beside an account's own, and who signed in. The hash is of a secret nobody can guess. */
+const CREDENTIALS = `
+CREATE TABLE app_password (
+  account_id INTEGER NOT NULL, name TEXT NOT NULL, hash TEXT NOT NULL, scopes TEXT NOT NULL,
+  created_at INTEGER NOT NULL, last_used_at INTEGER, PRIMARY KEY (account_id, name)
+) WITHOUT ROWID;
+CREATE TABLE sign_in (
+  account_id INTEGER NOT NULL, n INTEGER NOT NULL, at INTEGER NOT NULL, detail TEXT NOT NULL,
+  PRIMARY KEY (account_id, n)
+) WITHOUT ROWID;
+`;
+
 /** Step n brings a store from version n to n + 1; a step that was released is never edited. */
-export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, ACCESS_AND_SEARCH];
+export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, ACCESS_AND_SEARCH, CREDENTIALS];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 
 export interface ConnectionOptions {

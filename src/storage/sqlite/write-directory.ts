@@ -7,6 +7,7 @@ import { rowOf, rowsOf, type WriterContext } from './writer-context.ts';
 /** Domains, accounts, aliases and the mailboxes that belong to accounts. */
 export class DirectoryTables {
   readonly #bodies: BodyTable;
+  readonly #forget: (accountId: number) => void;
   readonly #findDomain;
   readonly #insertDomain;
   readonly #deleteDomain;
@@ -37,8 +38,10 @@ export class DirectoryTables {
   readonly #subtractUsed;
   readonly #touchMailbox;
 
-  constructor({ db }: WriterContext, bodies: BodyTable) {
+  /** `forget` removes what else is kept of an account that is gone. */
+  constructor({ db }: WriterContext, bodies: BodyTable, forget: (accountId: number) => void) {
     this.#bodies = bodies;
+    this.#forget = forget;
     this.#findDomain = db.prepare('SELECT name FROM domain WHERE name = ?');
     this.#insertDomain = db.prepare('INSERT INTO domain (name) VALUES (?)');
     this.#deleteDomain = db.prepare('DELETE FROM domain WHERE name = ?');
@@ -137,6 +140,7 @@ export class DirectoryTables {
       );
     }
     this.#deleteAccount.run(row.id);
+    this.#forget(row.id);
     this.#orphanMailboxes.run(row.id);
   }
 

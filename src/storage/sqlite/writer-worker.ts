@@ -8,6 +8,7 @@ import { openConnection } from './schema.ts';
 import { AccessTables, accessHandlers } from './write-access.ts';
 import { BodyTable } from './write-bodies.ts';
 import { BulkActions } from './write-bulk.ts';
+import { CredentialTables } from './write-credentials.ts';
 import { DirectoryTables } from './write-directory.ts';
 import { MessageTables } from './write-messages.ts';
 import { ClaimTables } from './write-queue.ts';
@@ -21,7 +22,8 @@ function makeHandlers(context: WriterContext): Handlers<WriteOps> {
   const claims = new ClaimTables(context, messages, bodies);
   const search = new SearchTables(context);
   const bulk = new BulkActions(context, messages, claims, search);
-  const directory = new DirectoryTables(context, bodies);
+  const credentials = new CredentialTables(context);
+  const directory = new DirectoryTables(context, bodies, (accountId) => credentials.forget(accountId));
   const settings = new SettingTables(context);
   return {
     reserveIds: ({ count }) => settings.reserveIds(count),
@@ -55,6 +57,9 @@ function makeHandlers(context: WriterContext): Handlers<WriteOps> {
     movePostmaster: ({ address }) => directory.movePostmaster(address),
     addAlias: (alias) => directory.addAlias(alias),
     removeAlias: ({ address }) => directory.removeAlias(address),
+    addAppPassword: (input) => credentials.add(input),
+    revokeAppPassword: (input) => credentials.revoke(input),
+    recordSignIn: (input) => credentials.record(input),
     removeEntries: ({ accountId, uids }) => directory.removeEntries(accountId, uids),
     writeSettings: (input) => settings.write(input),
     ...accessHandlers(new AccessTables(context)),

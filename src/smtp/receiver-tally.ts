@@ -1,0 +1,35 @@
+import type { ReceiverPolicy } from './receiver-contract.ts';
+
+/** Refused sign-ins before 421 4.7.0 and close. */
+export const MAX_FAILED_SIGN_INS = 3;
+
+/** What a session has done so far, against what it may. Each answer is whether that was too much. */
+export class SessionTally {
+  messages = 0;
+  recipients = 0;
+  #errors = 0;
+  #idleCommands = 0;
+  #failedSignIns = 0;
+
+  error({ maxErrors }: ReceiverPolicy): boolean {
+    this.#errors += 1;
+    return this.#errors >= maxErrors;
+  }
+
+  idleCommand({ maxIdleCommands }: ReceiverPolicy): boolean {
+    this.#idleCommands += 1;
+    return this.#idleCommands > maxIdleCommands;
+  }
+
+  failedSignIn(): boolean {
+    this.#failedSignIns += 1;
+    return this.#failedSignIns >= MAX_FAILED_SIGN_INS;
+  }
+
+  /** A message was accepted: who sends mail has errors and idle commands forgiven. */
+  message(): void {
+    this.messages += 1;
+    this.#errors = 0;
+    this.#idleCommands = 0;
+  }
+}

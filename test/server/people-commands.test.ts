@@ -1,0 +1,69 @@
+/** The commands about people and strangers, against a running server. */
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { startCmail } from '../support/cmail.ts';
+import { connect } from '../support/smtp-client.ts';
+
+const WRONG = `AUTH PLAIN ${Buffer.from('\0ann@here.test\0wrong one').toString('base64')}`;
+
+it('tells DNS records, app passwords, sign-ins and bans, and the certificate in status', async (t) => {
+  const cmail = await startCmail(t, {
+    domains: ['here.test'],
+    accounts: [{ address: 'ann@here.test' }],
+    config: { proxy: { from: ['127.0.0.9'] } },
+  });
+  const zone = await cmail.run(['dns', 'show', 'here.test']);
+  assert.match(zone, /^here\.test\. 3600 IN MX 10 mail\.cmail\.test\.$/m);
+  assert.match(zone, /^_submissions\._tcp\.here\.test\. 3600 IN SRV 0 1 465 mail\.cmail\.test\.$/m);
+  assert.match(zone, /^_imaps\._tcp\.here\.test\. 3600 IN SRV 0 0 0 \.$/m);
+  assert.match(
+    (await cmail.cli(['dns', 'show', 'there.test'])).stderr,
+    /not a hosted domain[\s\S]*domain add/,
+  );
+
+  await cmail.run(['account', 'app-password', 'add', 'ann@here.test', 'phone']);
+  const again = await cmail.cli(['account', 'app-password', 'add', 'ann@here.test', 'phone']);
+  assert.match(again.stderr, /has an app password phone already/);
+  const bad = await cmail.cli(['account', 'app-password', 'add', 'ann@here.test', 'x', '--scope', 'all']);
+  assert.equal(bad.code, 2);
+  const gone = await cmail.cli(['account', 'app-password', 'revoke', 'ann@here.test', 'tablet']);
+  assert.match(gone.stderr, /no app password tablet/);
+
+  // Named by a proxy, so that every try can be of a network of its own but for the one that guesses.
+  const attempt = async (address: string): Promise<string> => {
+    const client = await connect({ ...cmail.listeners.smtp, localAddress: '127.0.0.9' });
+    client.socket.write(`PROXY TCP4 ${address} 127.0.0.1 1 25\r\n`);
+    await client.greeting();
+    await client.command('EHLO client.test');
+    const { code, text } = await client.command(WRONG);
+    client.destroy();
+    return `${code} ${text}`;
+  };
+  // Sign-in in clear is for this machine alone, also when a proxy says so.
+  assert.match(await attempt('192.0.2.7'), /^538 5\.7\.11/);
+  for (let n = 0; n < 3; n += 1) assert.match(await attempt('127.0.0.7'), /^535 5\.7\.8/);
+  const history = await cmail.json<{ outcome: string; address: string; reason: string }[]>([
+    'account',
+    'sign-ins',
+    'ann@here.test',
+  ]);
+  assert.deepEqual(
+    history.map(({ outcome, address, reason }) => [outcome, address, reason]),
+    Array.from({ length: 3 }, () => ['refused', '127.0.0.7', 'wrong password']),
+  );
+  assert.match(await cmail.run(['access', 'list']), /Nobody is banned/);
+  assert.match((await cmail.cli(['access', 'unban', '127.0.0.7'])).stderr, /127\.0\.0\.7 is not banned/);
+
+  const status = await cmail.json<{ tls: { names: string[]; warning: string }[]; bans: unknown[] }>([
+    'status',
+  ]);
+  assert.deepEqual(status.tls[0]?.names, ['mail.cmail.test']);
+  assert.match(status.tls[0]?.warning ?? '', /made for itself/);
+  assert.deepEqual(status.bans, []);
+  const findings = await cmail.json<{ topic: string; level: string }[]>(['check']).catch(async () => {
+    const result = await cmail.cli(['check', '--json']);
+    return JSON.parse(result.stdout) as { topic: string; level: string }[];
+  });
+  assert.equal(findings.find(({ topic }) => topic === 'tls')?.level, 'warning');
+  assert.ok(!cmail.logText().includes('wrong one') && !cmail.logText().includes(WRONG.slice(11)));
+});
