@@ -67,10 +67,10 @@ test('check tells the same with the server and without it', async (t) => {
     assert.match(texts, /^the clock says .* which fits the store and the program$/m);
   }
 
-  assert.deepEqual(troubled(await check()), ['skipped outbound']);
+  assert.deepEqual(troubled(await check()), ['skipped outbound', 'warning tls']);
   assert.equal(far.sessions.length, 2);
   relay.script({ tls: certificates, auth: { user: 'me', password: 'changed' } });
-  assert.deepEqual(troubled(await check()), ['error smtp-host', 'skipped outbound']);
+  assert.deepEqual(troubled(await check()), ['error smtp-host', 'skipped outbound', 'warning tls']);
   const { code, stdout } = await cmail.cli(['check']);
   assert.equal(code, 1);
   assert.match(
