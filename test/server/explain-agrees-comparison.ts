@@ -106,11 +106,24 @@ export class Comparison {
     const { settings, zones, client, to, told } = this.#row;
     peers.far?.script(this.#row.far ?? {});
     peers.host?.script(this.#row.host ?? {});
-    await cmail.set({ ...usual, ...settings });
+    await cmail.set(usual);
     for (const [name, records] of Object.entries(zones ?? {})) dns.set(name, ...records);
     const who = ['--from', this.#from, '--client', PLACES[client]];
+    const changes = Object.entries(settings ?? {}).map(([key, value]) => `${key}=${value}`);
+    const edited = changes.length === 0 ? [] : ['--with', ...changes];
+    const beforehand = await cmail.json<Told>(['explain', to, ...who, ...edited]);
+    await cmail.set({ ...usual, ...settings });
     const connect = this.#row.connects ? ['--connect'] : [];
     this.#told = await cmail.json<Told>(['explain', to, ...who, ...connect]);
+    assert.deepEqual(
+      { ...this.#told, connect: null },
+      beforehand,
+      'by settings edited and by those in force',
+    );
+    if (client === 'local') {
+      const asUser = await cmail.json<Told>(['explain', to, '--from', this.#from, '--user', SENDERS.local]);
+      assert.deepEqual(asUser, beforehand, 'whoever signs in is a local client');
+    }
     for (const peer of Object.values(peers)) peer.clear();
     const { decision, rule, route } = this.#told;
     assert.deepEqual(

@@ -7,6 +7,11 @@ import type { Settings } from '../../src/settings/values.ts';
 import { HOUR_MS, MINUTE_MS, makeSettings } from './sending-world.ts';
 
 const KINDS = ['no-answer', 'nxdomain', 'no-address', 'unreachable', 'self'];
+/** The same whether fallback is on or off. */
+const SERVER_SPOKE = [
+  ['spoke', null, 'retry', 'mx'],
+  ['refused', null, 'notice', null],
+];
 const MX = { via: 'mx', fallback: null } as const;
 const smtpHost = { name: 'relay.test', port: 2525, tls: 'none', username: '', password: '' } as const;
 
@@ -28,6 +33,8 @@ test('fallback off: each kind retried by its rule, then the notice of its row', 
       ['no-address', '5.4.4', 'retry', 'mx', '300'],
       ['unreachable', '4.4.1', 'retry', 'mx', '600 4200 7800 11400'],
       ['self', '5.4.6', 'notice', null, ''],
+      ['spoke', null, 'retry', 'mx', '600 4200 7800 11400'],
+      ['refused', null, 'notice', null, ''],
     ],
   );
   assert.equal(
@@ -42,13 +49,13 @@ test('fallback on: the SMTP host for the kinds chosen, in the same attempt', () 
   const all = told({ fallbackToSmtpHost: true });
   assert.deepEqual(
     all.map(({ kind, status, action, via }) => [kind, status, action, via]),
-    KINDS.map((kind) => [kind, null, 'smtp-host', 'smtp-host']),
+    [...KINDS.map((kind) => [kind, null, 'smtp-host', 'smtp-host']), ...SERVER_SPOKE],
   );
   assert.match(all[0]?.text ?? '', /SMTP host relay\.test port 2525 .* same attempt/);
   const some = told({ fallbackToSmtpHost: true, fallbackOn: ['unreachable'] });
   assert.deepEqual(
     some.map(({ action }) => action),
-    ['retry', 'retry', 'retry', 'smtp-host', 'notice'],
+    ['retry', 'retry', 'retry', 'smtp-host', 'notice', 'retry', 'notice'],
   );
   assert.match(some[0]?.text ?? '', /not chosen for no-answer/);
 });
@@ -65,13 +72,48 @@ test('a host that was entered is out of reach or, but for a forward host, oursel
     [
       ['unreachable', '4.4.1', 'retry', 'smtp-host'],
       ['self', '5.4.6', 'notice', null],
+      ['spoke', null, 'retry', 'smtp-host'],
+      ['refused', null, 'notice', null],
     ],
   );
   const forward = told({}, { via: 'forward', fallback: null });
   assert.deepEqual(
     forward.map(({ kind, via }) => [kind, via]),
-    [['unreachable', 'forward']],
+    [
+      ['unreachable', 'forward'],
+      ['spoke', 'forward'],
+      ['refused', null],
+    ],
   );
+});
+
+test('a server that spoke: the next one, then again, never the SMTP host; one that refuses has the last word', () => {
+  const [spoke, refused] = told({ fallbackToSmtpHost: true }).slice(-2);
+  assert.equal(
+    spoke?.text,
+    'the next server first; when none takes it, tried again after 10m, 1h, 1h, 1h, then failure notice with ' +
+      "the server's own status, 4.4.2 when it was lost (no fallback to the SMTP host: the server spoke)",
+  );
+  assert.equal(refused?.text, "failure notice with the server's own words and status at once");
+});
+
+test('the SMTP host: what TLS and credentials that fail lead to, where they are asked for', () => {
+  const secured = { ...smtpHost, tls: 'required', username: 'u' } as const;
+  for (const route of [
+    { via: 'smtp-host', fallback: null },
+    { via: 'smtp-host', fallback: 'nxdomain' },
+  ] as const) {
+    const outlook = told({ smtpHost: secured, fallbackToSmtpHost: true }, route).slice(-2);
+    assert.deepEqual(
+      outlook.map(({ kind, status, action, via }) => [kind, status, action, via]),
+      [
+        ['tls', '4.7.4', 'retry', 'smtp-host'],
+        ['credentials', '4.7.8', 'retry', 'smtp-host'],
+      ],
+    );
+  }
+  const byMx = told({ smtpHost: secured }).map(({ kind }) => kind);
+  assert.ok(!byMx.includes('tls') && !byMx.includes('credentials'));
 });
 
 test('queue lifetime 0: the first failure is final', () => {
@@ -84,6 +126,8 @@ test('queue lifetime 0: the first failure is final', () => {
       ['notice', '5.4.4'],
       ['notice', '4.4.1'],
       ['notice', '5.4.6'],
+      ['notice', null],
+      ['notice', null],
     ],
   );
 });
