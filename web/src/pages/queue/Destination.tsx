@@ -94,7 +94,7 @@ const COLUMNS: readonly Column<QueueRow>[] = [
     cell: ({ sender }) => <span className="break">{sender || t.mail.nullSender}</span>,
   },
   { key: 'why', label: words.why, plain: true, cell: (row) => <Recipients row={row} /> },
-  { key: 'received', label: words.oldest, cell: ({ receivedAt }) => <Time at={receivedAt} /> },
+  { key: 'received', label: t.mail.messages.received, cell: ({ receivedAt }) => <Time at={receivedAt} /> },
 ];
 
 function Recipients({ row }: { readonly row: QueueRow }) {
