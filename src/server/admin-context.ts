@@ -115,12 +115,24 @@ interface StoredState {
 async function storedState(storage: Storage): Promise<StoredState> {
   try {
     const [queue, nodes] = await Promise.all([storage.counts(), storage.nodes()]);
-    return { queue, nodes: nodes.map((node) => nodeJson(node, storage.nodeId)), alarms: [] };
+    return { queue, nodes: worthTelling(nodes).map((node) => nodeJson(node, storage.nodeId)), alarms: [] };
   } catch (error) {
     if (!(error instanceof StorageError) || error.kind !== 'unavailable') throw error;
     const alarm = `The store cannot be read: ${error.message}. Mail is put off and nothing is lost; look at ${placeOf(error)}, CMail then goes on by itself.`;
     return { queue: null, nodes: null, alarms: [alarm] };
   }
+}
+
+/** Without the earlier runs of nodes that were started again. */
+function worthTelling(nodes: readonly NodeInfo[]): readonly NodeInfo[] {
+  const told = new Map<string, NodeInfo>();
+  for (const node of nodes.toSorted((a, b) => b.seenAt - a.seenAt)) {
+    // Two that are alive under one name are a mistake that should be seen.
+    const key = node.alive ? node.id : node.name;
+    const sameName = [...told.values()].some(({ name }) => name === node.name);
+    if (node.alive || !sameName) told.set(key, node);
+  }
+  return [...told.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 function nodeJson({ startedAt, seenAt, ...node }: NodeInfo, ownId: string): object {

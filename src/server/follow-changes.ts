@@ -9,7 +9,7 @@ import type { Log } from './log.ts';
 const AGAIN_MS = 1_000;
 
 /**
- * Follows from now on. `changed` is called after each change of settings or directory that another node made, when
+ * Follows from now on, and looks once for what was changed before. `changed` is called after each change of settings or directory that another node made, when
  * it is in force here. A store that cannot be read is asked again until it can.
  */
 export function followChanges(
@@ -35,12 +35,10 @@ export function followChanges(
     }
     running = false;
   };
-  store.onChanged((what) => {
-    if (what === 'directory') {
-      changed();
-      return;
-    }
+  const refreshSoon = (): void => {
     wanted = true;
     void refresh();
-  });
+  };
+  store.onChanged((what) => (what === 'directory' ? changed() : refreshSoon()));
+  refreshSoon();
 }

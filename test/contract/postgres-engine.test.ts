@@ -8,6 +8,7 @@ import { SCHEMA_VERSION } from '../../src/storage/postgres/schema.ts';
 import { freePort } from '../support/free-port.ts';
 import { startPostgres } from '../support/postgres-server.ts';
 import { type ScratchDatabase, scratchDatabase } from '../support/postgres-shared.ts';
+import { requirePostgres } from '../support/require.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 import { accept, local, makeAccount, queued, readAll } from './storage-fixture.ts';
 
@@ -50,6 +51,7 @@ async function refusal(url: string): Promise<{ kind: string; message: string }> 
 
 describe('postgres: opening', () => {
   it('makes the schema once, also for three nodes that start at once', async (t) => {
+    if (!requirePostgres(t)) return;
     const database = await scratchDatabase(t);
     const opened = await Promise.all([1, 2, 3].map(() => openPostgresStorage({ url: database.url })));
     assert.equal(await database.sql('SELECT version FROM cmail_schema'), String(SCHEMA_VERSION));
@@ -58,6 +60,7 @@ describe('postgres: opening', () => {
   });
 
   it('refuses a newer schema and another program’s tables', async (t) => {
+    if (!requirePostgres(t)) return;
     const newer = await scratchDatabase(t);
     await (await openPostgresStorage({ url: newer.url })).close();
     await newer.sql(`UPDATE cmail_schema SET version = ${SCHEMA_VERSION + 1}`);
@@ -72,6 +75,7 @@ describe('postgres: opening', () => {
   });
 
   it('says in one message what keeps it out, never the password', async (t) => {
+    if (!requirePostgres(t)) return;
     const database = await scratchDatabase(t);
     const role = await database.server.createRole();
     const wrong = { user: role.user, password: 'not-the-password' };
@@ -96,6 +100,7 @@ describe('postgres: opening', () => {
   });
 
   it('refuses a database that may forget commits', async (t) => {
+    if (!requirePostgres(t)) return;
     const database = await scratchDatabase(t);
     await database.sql(`ALTER DATABASE ${database.name} SET synchronous_commit = off`);
     const { kind, message } = await refusal(database.url);
@@ -104,6 +109,7 @@ describe('postgres: opening', () => {
   });
 
   it('keeps text that PostgreSQL has no place for', async (t) => {
+    if (!requirePostgres(t)) return;
     const { url } = await scratchDatabase(t);
     await withStorage(url, async (storage) => {
       const id = await accept(storage, [queued('a@x.example')], 'x', { header: 'X: a\0b\ud800\r\n' });
@@ -112,6 +118,7 @@ describe('postgres: opening', () => {
   });
 
   it('finds what does not add up', async (t) => {
+    if (!requirePostgres(t)) return;
     const database = await scratchDatabase(t);
     await withStorage(database.url, async (storage) => {
       const ann = await makeAccount(storage);
@@ -136,6 +143,7 @@ describe('postgres: opening', () => {
 
 describe('postgres: trouble', () => {
   it('defers and raises an alarm while the database is away, and goes on by itself', async (t) => {
+    if (!requirePostgres(t)) return;
     const server = await startPostgres();
     t.after(() => server.close());
     const name = await server.createDatabase();
@@ -156,6 +164,7 @@ describe('postgres: trouble', () => {
   });
 
   it('takes a restart between two messages without a refusal', async (t) => {
+    if (!requirePostgres(t)) return;
     const server = await startPostgres();
     t.after(() => server.close());
     const name = await server.createDatabase();
@@ -170,6 +179,7 @@ describe('postgres: trouble', () => {
   });
 
   it('is answered in time when the database falls silent, holds 32 MB at most, and takes mail again', async (t) => {
+    if (!requirePostgres(t)) return;
     const database = await scratchDatabase(t);
     const [url, proxy] = await throughProxy(t, database);
     await withStorage(url, async (storage) => {
@@ -195,6 +205,7 @@ describe('postgres: trouble', () => {
   });
 
   it('answers each accept by what became of it, with connections cut all the time', async (t) => {
+    if (!requirePostgres(t)) return;
     const database = await scratchDatabase(t);
     const [url, proxy] = await throughProxy(t, database);
     await withStorage(url, async (storage) => {

@@ -18,7 +18,7 @@ import { Sender, type SenderOptions } from '../../src/sending/sender.ts';
 import { createAdminContext } from '../../src/server/admin-context.ts';
 import type { Core } from '../../src/server/core.ts';
 import { noticeMaker } from '../../src/server/notice-maker.ts';
-import { StorageError } from '../../src/storage/contract.ts';
+import { type Storage, StorageError } from '../../src/storage/contract.ts';
 import { guardStore } from '../../src/storage/guard.ts';
 import { openSqliteStorage } from '../../src/storage/sqlite/index.ts';
 import { accept, local, makeAccount, queued } from '../contract/storage-fixture.ts';
@@ -362,6 +362,27 @@ describe('administration while the store is away', () => {
     const away = (await status()) as { queue: unknown; nodes: unknown; alarms: string[] };
     assert.deepEqual([away.queue, away.nodes], [null, null]);
     assert.match(away.alarms[0] ?? '', /connection is lost.*look at the database of store\.url/);
+  });
+
+  it('status tells of a node that was started again once', async (t) => {
+    const world = await makeWorld(t);
+    const node = (id: string, name: string, alive: boolean, seenAt: number) => ({
+      ...{ id, name, alive, seenAt, startedAt: 0, version: '1', listeners: {}, destinations: 0 },
+    });
+    const nodes = async () => [
+      node('1', 'b.example', false, 10),
+      node('2', 'b.example', false, 30),
+      node('3', 'a.example', true, 20),
+      node('4', 'a.example', false, 25),
+      node('5', 'a.example', true, 40),
+    ];
+    const counts = () => world.inner.counts();
+    const part: Partial<Storage> = { nodes, nodeId: '3', counts, handedOnBytes: () => 0, alarms: () => [] };
+    const storage = part as Storage;
+    const config = { hostname: 'mail.here.test', data: '/nowhere' } as Core['config'];
+    const { status } = createAdminContext({ storage, config } as Core, null);
+    const told = (await status()) as { nodes: { id: string }[] };
+    assert.deepEqual(told.nodes.map(({ id }) => id).sort(), ['2', '3', '5']);
   });
 
   it('a refused operation names the place to look at', () => {

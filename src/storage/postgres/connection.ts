@@ -203,7 +203,9 @@ export class Connection {
     try {
       result = await work(new Transaction((sql, values) => this.#send(client, sql, values), isCurrent));
     } catch (error) {
-      if (isCurrent()) await this.#rollBack(client);
+      // The driver tells of a reset before it tells of the end; what is sent in between is answered by nobody.
+      if (isLost(error)) this.drop();
+      else if (isCurrent()) await this.#rollBack(client);
       throw error;
     }
     if (!isCurrent()) throw connectionLost();

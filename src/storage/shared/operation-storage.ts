@@ -97,6 +97,7 @@ export abstract class OperationStorage extends SearchStorage implements contract
         { ...rest, bodyId: tail.bodyId ?? rest.id, storedChunks, sizeBytes },
         payload,
       );
+      this.noteAccepted();
       this.#traffic('accepted', 1);
       this.#traffic('delivered', input.recipients.filter(({ to }) => to.type === 'local').length);
     } catch (error) {

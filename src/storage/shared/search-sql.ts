@@ -33,6 +33,8 @@ interface Source {
 
 interface Condition {
   readonly source: Source | null;
+  /** Its index tells all of it, so its candidates need not be asked again. */
+  readonly whole: boolean;
   /** True for a candidate `c`. */
   filter(put: Put): string;
 }
@@ -48,16 +50,19 @@ function addressCondition(table: 'search_message' | 'search_recipient', wanted: 
       : `${address} >= ${put(wanted.prefix)} AND ${address} < ${put(wanted.prefix + END_OF_PREFIX)}`;
   const distinct = table === 'search_recipient' ? 'DISTINCT ' : '';
   return {
+    whole: true,
     source: {
       sorted: 'prefix' in wanted,
       rows: (put) => `SELECT ${distinct}at, id FROM ${table} WHERE ${test(put)}`,
     },
-    filter: (put) => `EXISTS (SELECT 1 FROM ${table} AS s WHERE s.id = c.id AND ${test(put)})`,
+    filter: (put) =>
+      `EXISTS (SELECT 1 FROM ${table} AS s WHERE s.id = c.id AND s.at = c.at AND ${test(put)})`,
   };
 }
 
 function conditionsOf({ sender, recipient, words = [], state }: MessageQuery): Condition[] {
   const conditions: Condition[] = words.map((word) => ({
+    whole: true,
     source: { sorted: false, rows: (put) => `SELECT at, id FROM search_word WHERE word = ${put(word)}` },
     filter: (put) =>
       `EXISTS (SELECT 1 FROM search_word AS w WHERE w.word = ${put(word)} AND w.at = c.at AND w.id = c.id)`,
@@ -74,6 +79,7 @@ function stateCondition(state: NonNullable<MessageQuery['state']>): Condition {
   const held = `EXISTS (SELECT 1 FROM recipient AS r WHERE r.message_id = c.id AND r.state = ${HELD})`;
   const more = state === 'waiting' ? ` AND ${open}` : state === 'held' ? ` AND ${held} AND NOT ${open}` : '';
   return {
+    whole: more === '',
     source: {
       sorted: false,
       rows: (put) => `SELECT at, id FROM search_message WHERE state = ${put(number)}`,
@@ -121,8 +127,10 @@ export class SearchPlan {
   matches(driver: number | null): Sql {
     return this.#write((put) => {
       const candidates = this.#candidates(driver, put);
-      // The driver is asked as well: it may stand for more than its index tells (held, waiting).
-      const filters = this.#conditions.map(({ filter }) => ` AND ${filter(put)}`).join('');
+      const filters = this.#conditions
+        .filter(({ whole }, index) => !(whole && index === driver))
+        .map(({ filter }) => ` AND ${filter(put)}`)
+        .join('');
       return `SELECT c.at AS at, c.id AS id FROM (${candidates} LIMIT ${SEARCH_CANDIDATES}) AS c WHERE true${filters}
         ORDER BY c.at DESC, c.id DESC LIMIT ${put(this.#query.limit + 1)}`;
     });

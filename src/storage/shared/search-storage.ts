@@ -8,8 +8,11 @@ import { ContentReader } from './content-reader.ts';
 const INDEX_SLICE = 100;
 /** From a commit to the first slice, so that a burst is over before its mail is looked at. */
 const INDEX_DELAY_MS = 300;
-/** Between two slices: mail comes first. */
+/** Between two slices, at rest and while mail streams in: mail comes first, and what is searched catches up later. */
 const INDEX_PAUSE_MS = 10;
+const BUSY_PAUSE_MS = 200;
+/** Messages accepted during one pause from which on mail streams in. */
+const BUSY_MESSAGES = 50;
 /** After trouble with the store. */
 const INDEX_RETRY_MS = 5_000;
 
@@ -18,6 +21,8 @@ export abstract class SearchStorage extends AccessStorage implements search.Sear
   #indexTimer: NodeJS.Timeout | undefined;
   #indexing: Promise<void> | null = null;
   #ended = false;
+  /** Messages accepted since the last slice. */
+  #acceptedSince = 0;
 
   search(query: search.MessageQuery): Promise<search.FoundPage> {
     return this.read('search', query);
@@ -83,13 +88,24 @@ export abstract class SearchStorage extends AccessStorage implements search.Sear
     let pauseMs: number | null = null;
     try {
       const done = await this.write('indexMessages', { limit: INDEX_SLICE });
-      if (done > 0) pauseMs = done === INDEX_SLICE ? INDEX_PAUSE_MS : INDEX_DELAY_MS;
+      if (done > 0) pauseMs = done === INDEX_SLICE ? this.#pauseMs() : INDEX_DELAY_MS;
     } catch {
       // The alarm tells why; what is listed stays listed.
       pauseMs = INDEX_RETRY_MS;
     }
     this.#indexing = null;
     if (pauseMs !== null) this.indexSoon(pauseMs);
+  }
+
+  #pauseMs(): number {
+    const busy = this.#acceptedSince >= BUSY_MESSAGES;
+    this.#acceptedSince = 0;
+    return busy ? BUSY_PAUSE_MS : INDEX_PAUSE_MS;
+  }
+
+  /** To be called for each message accepted. */
+  protected noteAccepted(): void {
+    this.#acceptedSince++;
   }
 
   /** No slice begins any more; resolves when none runs. */
