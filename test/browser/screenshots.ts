@@ -1,6 +1,7 @@
 /**
  * Pictures of every page at 1280 and 390 px, light and dark: `npm run screenshots [FOLDER]` (default:
- * .cmail-test/screenshots). A real server with real mail stands behind them.
+ * .cmail-test/screenshots). A real server with real mail stands behind them. With `--readme` only the three small
+ * ones of docs/images.
  */
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -13,6 +14,7 @@ import {
   signIn,
   startCmailWithPage,
 } from '../support/browser.ts';
+import type { CleanUp } from '../support/cmail.ts';
 import { startWorld } from './world.ts';
 
 const EXECUTABLE = '/usr/bin/chromium';
@@ -30,6 +32,7 @@ async function shoot(page: Page, folder: string, name: string): Promise<void> {
   // A window as high as the page: what sticks to the window's edge then stands where it belongs.
   const size = page.viewportSize() ?? { width: 1280, height: 900 };
   const height = Number(await page.evaluate('document.documentElement.scrollHeight'));
+  await page.evaluate('scrollTo(0, 0)');
   await page.setViewportSize({ width: size.width, height: Math.max(size.height, height) });
   await page.screenshot({ path: join(folder, `${name}.png`) });
   await page.setViewportSize(size);
@@ -43,21 +46,21 @@ async function editAdvanced(page: Page): Promise<void> {
   await page.getByText(/^Your changes make/).waitFor();
 }
 
-async function main(folder: string): Promise<void> {
+async function main(folder: string, readme: boolean): Promise<void> {
   const cleanUps: (() => Promise<void> | void)[] = [];
   const t = { after: (action: () => Promise<void> | void) => void cleanUps.unshift(action) };
   try {
     await mkdir(folder, { recursive: true });
     const browser = await chromium.launch({ executablePath: EXECUTABLE, args: [...BROWSER_ARGUMENTS] });
     t.after(() => browser.close());
-    await takeAll(t, browser, folder);
+    await (readme ? takeForReadme(t, browser, folder) : takeAll(t, browser, folder));
   } finally {
     for (const action of cleanUps) await action();
   }
   console.log(`pictures are in ${folder}`);
 }
 
-async function takeAll(t: Parameters<typeof startWorld>[0], browser: Browser, folder: string): Promise<void> {
+async function takeAll(t: CleanUp, browser: Browser, folder: string): Promise<void> {
   const { cmail, pages } = await startWorld(t);
   const empty = await startCmailWithPage(t);
   for (const [width, height] of SIZES) {
@@ -81,4 +84,29 @@ async function takeAll(t: Parameters<typeof startWorld>[0], browser: Browser, fo
   }
 }
 
-await main(resolve(process.argv[2] ?? join(import.meta.dirname, '../../.cmail-test/screenshots')));
+/** The pictures of the README: a part of three pages, small. */
+async function takeForReadme(t: CleanUp, browser: Browser, folder: string): Promise<void> {
+  const { cmail, pages } = await startWorld(t);
+  const wide = await openPage(browser, { height: 1040, scale: 0.8 });
+  await signIn(wide.page, cmail, pages['smtp-advanced']);
+  await editAdvanced(wide.page);
+  await wide.page.evaluate('scrollTo(0, 330)');
+  await wide.page.waitForTimeout(SETTLE_MS);
+  await wide.page.screenshot({ path: join(folder, 'advanced.png') });
+  await wide.page.getByRole('button', { name: 'Discard changes' }).click();
+  await wide.page.setViewportSize({ width: 1280, height: 860 });
+  await wide.page.goto(pageAddress(cmail, pages['message-story']));
+  await wide.page.waitForTimeout(SETTLE_MS);
+  await wide.page.screenshot({ path: join(folder, 'story.png') });
+  const phone = await openPage(browser, { width: 390, height: 860, scheme: 'dark', scale: 0.8 });
+  await signIn(phone.page, cmail, pages['queue-destination']);
+  await phone.page.waitForTimeout(SETTLE_MS);
+  await phone.page.screenshot({ path: join(folder, 'phone.png') });
+}
+
+const words = process.argv.slice(2);
+const folder = words.find((word) => !word.startsWith('--'));
+await main(
+  resolve(folder ?? join(import.meta.dirname, '../../.cmail-test/screenshots')),
+  words.includes('--readme'),
+);

@@ -85,12 +85,18 @@ export interface PageLook {
   readonly width?: number;
   readonly height?: number;
   readonly scheme?: 'light' | 'dark';
+  /** Pixels of a picture for each of the page; default 1. */
+  readonly scale?: number;
 }
 
 /** Opens an empty page in a profile of its own. */
 export async function openPage(browser: Browser, look: PageLook = {}): Promise<WatchedPage> {
-  const { width = 1280, height = 900, scheme = 'light' } = look;
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme });
+  const { width = 1280, height = 900, scheme = 'light', scale = 1 } = look;
+  const context = await browser.newContext({
+    viewport: { width, height },
+    colorScheme: scheme,
+    deviceScaleFactor: scale,
+  });
   context.setDefaultTimeout(STEP_LIMIT_MS);
   const page = await context.newPage();
   const complaints: string[] = [];

@@ -1,3 +1,4 @@
+import './palette.css';
 import { Modal } from '@mantine/core';
 import { type KeyboardEvent, useMemo, useState } from 'react';
 import { useSettingsList } from '../api/settings.ts';

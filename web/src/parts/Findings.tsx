@@ -1,5 +1,6 @@
 import type { Finding } from '../api/checks.ts';
-import { Note, type Tone } from './Note.tsx';
+import { Note } from './Note.tsx';
+import type { Tone } from './tone.ts';
 
 const TONES: Readonly<Record<Finding['level'], Tone>> = {
   ok: 'good',

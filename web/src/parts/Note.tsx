@@ -3,8 +3,7 @@ import type { ReactNode } from 'react';
 import { problemOf } from '../api/problem.ts';
 import { t } from '../strings.ts';
 import { Icon, type IconName } from './Icon.tsx';
-
-export type Tone = 'good' | 'warn' | 'bad' | 'info' | 'held' | 'plain';
+import type { Tone } from './tone.ts';
 
 const ICONS: Readonly<Record<Tone, IconName>> = {
   good: 'good',

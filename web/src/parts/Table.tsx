@@ -1,3 +1,4 @@
+import './table.css';
 import { Checkbox } from '@mantine/core';
 import type { ReactNode } from 'react';
 import { t } from '../strings.ts';

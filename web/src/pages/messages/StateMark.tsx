@@ -1,4 +1,5 @@
-import { Mark, type Tone } from '../../parts/Note.tsx';
+import { Mark } from '../../parts/Note.tsx';
+import type { Tone } from '../../parts/tone.ts';
 import { t } from '../../strings.ts';
 
 const TONES: Readonly<Record<string, Tone>> = {

@@ -2,7 +2,7 @@
 import { ROUTE_WORDS, RULE_WORDS, STAGE_WORDS } from '../../../../src/mail/story-words.ts';
 import type { StoryEvent } from '../../api/messages.ts';
 import { bytes, duration } from '../../parts/format.ts';
-import type { Tone } from '../../parts/Note.tsx';
+import type { Tone } from '../../parts/tone.ts';
 import { t } from '../../strings.ts';
 
 /** One server that was tried in an attempt. */

@@ -4,10 +4,11 @@ import { Link } from '../../app/Link.tsx';
 import { usePlace } from '../../app/router.ts';
 import { bytes, localTimes, plural } from '../../parts/format.ts';
 import { MoreButton } from '../../parts/MoreButton.tsx';
-import { Mark, type Tone } from '../../parts/Note.tsx';
+import { Mark } from '../../parts/Note.tsx';
 import { Answer, Empty, Page, Panel } from '../../parts/Page.tsx';
 import { type Column, Table } from '../../parts/Table.tsx';
 import { Time } from '../../parts/Time.tsx';
+import type { Tone } from '../../parts/tone.ts';
 import { t } from '../../strings.ts';
 import { ActionDialog, type Wanted } from './ActionDialog.tsx';
 import { ActionButtons, ActionMenu } from './ActionMenu.tsx';
@@ -93,7 +94,7 @@ const COLUMNS: readonly Column<QueueRow>[] = [
     cell: ({ sender }) => <span className="break">{sender || t.mail.nullSender}</span>,
   },
   { key: 'why', label: words.why, plain: true, cell: (row) => <Recipients row={row} /> },
-  { key: 'received', label: words.oldest, cell: ({ receivedAt }) => <Time at={receivedAt} /> },
+  { key: 'received', label: t.mail.messages.received, cell: ({ receivedAt }) => <Time at={receivedAt} /> },
 ];
 
 function Recipients({ row }: { readonly row: QueueRow }) {

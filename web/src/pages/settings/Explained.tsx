@@ -1,5 +1,6 @@
 import type { Explanation } from '../../api/explain.ts';
-import { Mark, type Tone } from '../../parts/Note.tsx';
+import { Mark } from '../../parts/Note.tsx';
+import type { Tone } from '../../parts/tone.ts';
 import { t } from '../../strings.ts';
 
 const words = t.settings.attempt;
