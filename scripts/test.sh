@@ -36,7 +36,7 @@ tests_of_servers() {
     ! -path 'test/faults/power-cut*.test.ts' \
     ! -path test/faults/database-away.test.ts \
     ! -path test/faults/nodes.test.ts \
-    ! -path test/server/nodes.test.ts \
+    ! -path 'test/server/nodes*.test.ts' \
     ! -path test/server/postgres-start.test.ts
 }
 
