@@ -1,5 +1,5 @@
 import type { Failure } from '../mail/failure.ts';
-import { type Reply, reply, replyText } from '../mail/reply.ts';
+import { asReply, type Reply, replyText } from '../mail/reply.ts';
 import {
   type ChunkHeader,
   type CommandLine,
@@ -16,7 +16,7 @@ import { SessionAccess } from './receiver-access.ts';
 import type { AuthStep } from './receiver-auth.ts';
 import type { ReceiverAction, ReceiverDeadline, ReceiverPolicy } from './receiver-contract.ts';
 import * as replies from './receiver-replies.ts';
-import type { Chunk, Phase, Question, Transaction } from './receiver-state.ts';
+import { type Chunk, notReady, type Phase, type Question, type Transaction } from './receiver-state.ts';
 import { SessionTally } from './receiver-tally.ts';
 import { formatReply } from './reply-format.ts';
 
@@ -24,7 +24,6 @@ const EMPTY = Buffer.alloc(0);
 
 /** The decoder makes a string of what it searches; small ones die young, also while a client waits for the store. */
 const DECODED_AT_ONCE_BYTES = 8 * 1024;
-const IDLE_COMMANDS: ReadonlySet<string> = new Set(['EHLO', 'HELO', 'RSET', 'NOOP', 'VRFY', 'HELP']);
 
 /**
  * One receiving SMTP session (RFC 5321, 1870, 2920, 3030, 6152, 6531); `receiver-contract.ts` says how a host
@@ -114,8 +113,7 @@ export class ReceiverSession {
   fail(closing: Reply): void {
     if (this.#phase === 'closed') return;
     this.#actions.length = 0;
-    this.#send(closing);
-    this.#close(replyText(closing));
+    this.#hangUp(closing);
   }
 
   /** All replies gathered since the last call; empty when there are none. */
@@ -173,7 +171,7 @@ export class ReceiverSession {
     const answer = line.ok ? this.#command(line.value) : asReply(line.failure);
     if (line.ok && answer !== null) this.#tellRefusal(line.value, answer);
     if (answer !== null) this.#respond(answer);
-    if (line.ok && IDLE_COMMANDS.has(line.value.verb)) this.#countIdle();
+    if (line.ok && this.#tally.idleCommand(line.value.verb, this.#policy())) this.#countError();
     return true;
   }
 
@@ -384,11 +382,7 @@ export class ReceiverSession {
     const refusal = this.#access.refuseMail(this.#policy());
     if (refusal !== null) return refusal;
     if (this.#transaction !== null) return replies.MAIL_BEGUN;
-    if (this.#tally.messages >= this.#policy().maxMessages) {
-      this.#send(replies.TOO_MANY_MESSAGES);
-      this.#close(replyText(replies.TOO_MANY_MESSAGES));
-      return null;
-    }
+    if (this.#tally.messages >= this.#policy().maxMessages) return this.#hangUp(replies.TOO_MANY_MESSAGES);
     const mail = parseMail(argument);
     if (!mail.ok) return asReply(mail.failure);
     const { sender, parameters } = mail.value;
@@ -413,17 +407,10 @@ export class ReceiverSession {
     return null;
   }
 
-  /** Why no message may come now, or null; RFC 5321 §3.3 leaves the choice between 503 and 554. */
-  #notReady(): Reply | null {
-    if (this.#transaction === null) return replies.NO_MAIL;
-    if (this.#transaction.recipients > 0) return null;
-    return this.#transaction.asked ? replies.NO_VALID_RCPT : replies.NO_RCPT;
-  }
-
   #data(): Reply | null {
     if (this.#transaction?.message || this.#transaction?.refusal) return replies.CHUNKS_BEGUN;
-    const notReady = this.#notReady();
-    if (notReady !== null) return notReady;
+    const refusal = notReady(this.#transaction);
+    if (refusal !== null) return refusal;
     this.#question = { type: 'data', chunk: null };
     this.#actions.push({ type: 'data', chunking: false });
     return null;
@@ -433,7 +420,7 @@ export class ReceiverSession {
   #bdat(argument: string): Reply | null {
     const header = parseChunkHeader(argument);
     if (!header.ok) return asReply(header.failure);
-    const refusal = this.#transaction?.refusal ?? this.#notReady();
+    const refusal = this.#transaction?.refusal ?? notReady(this.#transaction);
     const message = this.#transaction?.message ?? null;
     if (refusal !== null || message !== null) {
       message?.limit(this.#policy(), header.value.sizeBytes);
@@ -485,6 +472,13 @@ export class ReceiverSession {
     this.#actions.push({ type: 'close', reason });
   }
 
+  /** Says why, and closes. */
+  #hangUp(why: Reply): null {
+    this.#send(why);
+    this.#close(replyText(why));
+    return null;
+  }
+
   /** Queues a reply without judging it. */
   #send(value: Reply): void {
     this.#output += formatReply(value, this.#transaction?.smtputf8 ?? false);
@@ -496,24 +490,14 @@ export class ReceiverSession {
     if (value.code >= 500) this.#countError();
   }
 
-  #countIdle(): void {
-    if (this.#tally.idleCommand(this.#policy())) this.#countError();
-  }
-
   #countFailedSignIn(): void {
     if (!this.#tally.failedSignIn() || this.#phase === 'closed') return;
-    this.#send(replies.TOO_MANY_SIGN_INS);
-    this.#close(replyText(replies.TOO_MANY_SIGN_INS));
+    this.#hangUp(replies.TOO_MANY_SIGN_INS);
   }
 
   #countError(): void {
     if (!this.#tally.error(this.#policy()) || this.#phase === 'closed') return;
-    this.#send(replies.TOO_MANY_ERRORS);
     this.#reset();
-    this.#close(replyText(replies.TOO_MANY_ERRORS));
+    this.#hangUp(replies.TOO_MANY_ERRORS);
   }
-}
-
-function asReply(failure: Failure): Reply {
-  return reply(failure.code, failure.enhanced, failure.text);
 }

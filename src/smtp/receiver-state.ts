@@ -2,6 +2,7 @@
 import type { Reply } from '../mail/reply.ts';
 import type { ChunkHeader } from './grammar.ts';
 import type { IncomingMessage } from './incoming-message.ts';
+import * as replies from './receiver-replies.ts';
 
 /** From an accepted MAIL to the end of its message. */
 export interface Transaction {
@@ -35,3 +36,10 @@ export type Question =
  * came in clear after STARTTLS, to be dropped.
  */
 export type Phase = 'command' | 'overlong' | 'auth' | 'data' | 'chunk' | 'tls' | 'closed';
+
+/** Why no message may come now, or null; RFC 5321 §3.3 leaves the choice between 503 and 554. */
+export function notReady(transaction: Transaction | null): Reply | null {
+  if (transaction === null) return replies.NO_MAIL;
+  if (transaction.recipients > 0) return null;
+  return transaction.asked ? replies.NO_VALID_RCPT : replies.NO_RCPT;
+}

@@ -3,6 +3,8 @@ import type { ReceiverPolicy } from './receiver-contract.ts';
 /** Refused sign-ins before 421 4.7.0 and close. */
 export const MAX_FAILED_SIGN_INS = 3;
 
+const IDLE_COMMANDS: ReadonlySet<string> = new Set(['EHLO', 'HELO', 'RSET', 'NOOP', 'VRFY', 'HELP']);
+
 /** What a session has done so far, against what it may. Each answer is whether that was too much. */
 export class SessionTally {
   messages = 0;
@@ -16,7 +18,8 @@ export class SessionTally {
     return this.#errors >= maxErrors;
   }
 
-  idleCommand({ maxIdleCommands }: ReceiverPolicy): boolean {
+  idleCommand(verb: string, { maxIdleCommands }: ReceiverPolicy): boolean {
+    if (!IDLE_COMMANDS.has(verb)) return false;
     this.#idleCommands += 1;
     return this.#idleCommands > maxIdleCommands;
   }
