@@ -14,14 +14,16 @@ const FINGERPRINT_NAME = 'secret-key-fingerprint';
 export async function openStore(
   { store }: NodeConfig,
   folder: DataFolder,
+  { atRest = false }: { readonly atRest?: boolean } = {},
 ): Promise<{ storage: Storage; secretKey: Uint8Array }> {
   if (store.kind === 'sqlite') {
     const secretKey = await openSecretKey(folder.path);
-    return { storage: await openSqliteStorage({ path: folder.databaseFile, takeOver: true }), secretKey };
+    const path = folder.databaseFile;
+    return { storage: await openSqliteStorage({ path, takeOver: true, atRest }), secretKey };
   }
   // Only whoever uses it loads it.
   const { openPostgresStorage } = await import('../storage/postgres/index.ts');
-  const storage = await openPostgresStorage({ url: store.url });
+  const storage = await openPostgresStorage({ url: store.url, atRest });
   try {
     return { storage, secretKey: await sharedSecretKey(storage, folder.path) };
   } catch (error) {

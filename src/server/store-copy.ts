@@ -50,7 +50,8 @@ async function copyOpened(
   options: CopyOptions,
 ): Promise<readonly CopiedTable[]> {
   // Brings an older store up to date, and refuses a shared one whose secrets this folder has no key for.
-  await (await openStore({ ...config, store: from }, folder)).storage.close();
+  // It stays as it is meanwhile: a copy that was interrupted goes on with the same rows.
+  await (await openStore({ ...config, store: from }, folder, { atRest: true })).storage.close();
   const open: CopySource[] = [];
   try {
     const source = await openSide(from, folder);

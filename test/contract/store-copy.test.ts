@@ -6,6 +6,7 @@ import { copyFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, it, type TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Storage } from '../../src/storage/contract.ts';
 import { copyStore } from '../../src/storage/copy/copy-store.ts';
 import { openPostgresSide } from '../../src/storage/copy/postgres-side.ts';
@@ -130,6 +131,32 @@ describe('store copy', () => {
     });
   }
 
+  it('leaves a store as it is while it is open for that, so that a copy can go on later', async (t) => {
+    if (!requirePostgres(t)) return;
+    const { file, database } = await makePlace(t);
+    const listed = 'SELECT count(*) AS n FROM search_todo';
+    const engines = [
+      {
+        open: (atRest: boolean) => openSqliteStorage({ path: file, takeOver: true, atRest }),
+        count: async () => countIn(file, listed),
+      },
+      {
+        open: (atRest: boolean) => openPostgresStorage({ url: database.url, atRest }),
+        count: async () => Number(await database.sql(listed)),
+      },
+    ];
+    for (const { open, count } of engines) {
+      // Closed at once, so that what came last is not searchable yet.
+      await withStorage(open(false), async (storage) => accept(storage, [local(await makeAccount(storage))]));
+      const before = await count();
+      assert.ok(before > 0);
+      await withStorage(open(true), () => delay(1_000));
+      assert.equal(await count(), before);
+      await withStorage(open(false), (storage) => storage.searchable());
+      assert.equal(await count(), 0);
+    }
+  });
+
   it('refuses what would do harm, in words', async (t) => {
     if (!requirePostgres(t)) return;
     const place = await makePlace(t);
@@ -211,6 +238,15 @@ function changeFile(file: string, sql: string): void {
   const db = new DatabaseSync(file);
   db.exec(sql);
   db.close();
+}
+
+function countIn(file: string, sql: string): number {
+  const db = new DatabaseSync(file, { readOnly: true });
+  try {
+    return Number(db.prepare(sql).get()?.n);
+  } finally {
+    db.close();
+  }
 }
 
 /** Enough for several pages of most tables. */

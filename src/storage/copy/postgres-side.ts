@@ -36,7 +36,7 @@ export async function openPostgresSide(url: string, shown: string): Promise<Copy
 }
 
 async function prepareStore(url: string, shown: string, connection: Connection): Promise<void> {
-  const storage = await openPostgresStorage({ url });
+  const storage = await openPostgresStorage({ url, atRest: true });
   try {
     const running = (await storage.nodes()).find(({ alive }) => alive);
     if (running !== undefined) {

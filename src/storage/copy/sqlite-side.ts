@@ -21,7 +21,7 @@ import { readState, SOURCE_ROW, writeProgress } from './state.ts';
  * meanwhile, so its calls may block it. Creates and migrates the store unless it is an incomplete copy.
  */
 export async function openSqliteSide(path: string): Promise<CopyTarget> {
-  if (!holdsCopy(path)) await (await openSqliteStorage({ path, takeOver: true })).close();
+  if (!holdsCopy(path)) await (await openSqliteStorage({ path, takeOver: true, atRest: true })).close();
   try {
     const db = new DatabaseSync(path);
     db.exec('PRAGMA synchronous = FULL');

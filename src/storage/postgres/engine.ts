@@ -55,7 +55,8 @@ export class PostgresStorage extends OperationStorage {
   }
 
   /** Opens the store, makes or migrates its schema and joins the other nodes. */
-  async start(): Promise<void> {
+  async start(atRest = false): Promise<void> {
+    this.atRest = atRest;
     const first = this.#connect(1);
     try {
       await prepareSchema(first, this.#options.readOnly);

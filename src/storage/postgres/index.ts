@@ -6,6 +6,8 @@ export interface PostgresOptions {
   readonly url: string;
   /** Reads only; the schema must be there. Writes reject with `unavailable`. */
   readonly readOnly?: boolean;
+  /** Only what a crash left is put right; nothing is swept or made searchable while it is open. For copying it. */
+  readonly atRest?: boolean;
 }
 
 /**
@@ -14,6 +16,6 @@ export interface PostgresOptions {
  */
 export async function openPostgresStorage(options: PostgresOptions): Promise<Storage> {
   const storage = new PostgresStorage({ url: options.url, readOnly: options.readOnly ?? false });
-  await storage.start();
+  await storage.start(options.atRest ?? false);
   return storage;
 }

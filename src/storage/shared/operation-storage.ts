@@ -413,6 +413,7 @@ export abstract class OperationStorage extends SearchStorage implements contract
   }
 
   protected sweepSoon(): void {
+    if (this.atRest) return;
     this.#sweeping ??= this.#sweep().finally(() => {
       this.#sweeping = null;
     });

@@ -18,6 +18,8 @@ const INDEX_RETRY_MS = 5_000;
 
 /** The search contract made of operations, and the job that keeps what is searched up to date. */
 export abstract class SearchStorage extends AccessStorage implements search.SearchStore {
+  /** Set while the store is only opened to be put right: it then changes nothing of itself afterwards. */
+  protected atRest = false;
   #indexTimer: NodeJS.Timeout | undefined;
   #indexing: Promise<void> | null = null;
   #ended = false;
@@ -76,7 +78,7 @@ export abstract class SearchStorage extends AccessStorage implements search.Sear
 
   /** To be called when something was listed to be made searchable. */
   protected indexSoon(delayMs = INDEX_DELAY_MS): void {
-    if (this.#ended || this.#indexTimer !== undefined || this.#indexing !== null) return;
+    if (this.atRest || this.#ended || this.#indexTimer !== undefined || this.#indexing !== null) return;
     const timer = setTimeout(() => {
       this.#indexTimer = undefined;
       this.#indexing = this.#indexSlice();

@@ -48,7 +48,8 @@ export class SqliteStorage extends OperationStorage {
   }
 
   /** Opens the threads and puts right what a crash left; with `takeOver` every claim counts as a dead process's. */
-  async start(takeOver: boolean): Promise<void> {
+  async start({ takeOver, atRest }: { takeOver: boolean; atRest: boolean }): Promise<void> {
+    this.atRest = atRest;
     try {
       // Other readers start when they are first asked for something.
       await (this.#writer ?? this.#lookups).start();

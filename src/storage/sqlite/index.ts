@@ -13,6 +13,8 @@ export interface SqliteOptions {
    * queue at once instead of when their leases end.
    */
   readonly takeOver?: boolean;
+  /** Only what a crash left is put right; nothing is swept or made searchable while it is open. For copying it. */
+  readonly atRest?: boolean;
   /** For measurements; an existing store keeps the page size it was made with. */
   readonly pageSizeBytes?: number;
 }
@@ -32,6 +34,6 @@ export async function openSqliteStorage(options: SqliteOptions): Promise<Storage
     cacheBytes: WRITER_CACHE_BYTES,
     ...(options.pageSizeBytes === undefined ? {} : { pageSizeBytes: options.pageSizeBytes }),
   });
-  await storage.start(options.takeOver ?? false);
+  await storage.start({ takeOver: options.takeOver ?? false, atRest: options.atRest ?? false });
   return storage;
 }
