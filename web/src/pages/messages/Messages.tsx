@@ -26,7 +26,7 @@ export default function Messages() {
   return (
     <Page title={words.title} more={words.more}>
       <Panel flush>
-        <SearchForm key={address.toString()} search={search} searching={searching} />
+        <SearchForm address={address.toString()} searching={searching} />
         <Answer query={query} rows={8}>
           {(data) =>
             data.rows.length === 0 && !query.hasNextPage ? (
@@ -87,9 +87,10 @@ function Nothing({ searching }: { readonly searching: boolean }) {
   );
 }
 
-function SearchForm({ search, searching }: { readonly search: MessageSearch; readonly searching: boolean }) {
-  const [entered, setEntered] = useState(search);
-  useEffect(() => setEntered(search), [search]);
+function SearchForm({ address, searching }: { readonly address: string; readonly searching: boolean }) {
+  const [entered, setEntered] = useState(() => searchOf(new URLSearchParams(address)));
+  // Only a new address changes what is entered: the list behind it is read anew all the time.
+  useEffect(() => setEntered(searchOf(new URLSearchParams(address))), [address]);
   const send = (event: FormEvent) => {
     event.preventDefault();
     const next = new URLSearchParams();
