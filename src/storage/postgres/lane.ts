@@ -162,13 +162,15 @@ export class Lane {
   async #commit(work: (tx: Runner) => Promise<void>, n: number): Promise<void> {
     const { connection } = this.#options;
     const startedAt = performance.now();
-    try {
-      await connection.transaction(work);
-    } catch (error) {
-      if (error instanceof LostCommit) {
-        if (await this.#isCommitted(n)) return;
-      } else if (!isLost(error) || performance.now() - startedAt > AGAIN_WITHIN_MS) throw error;
-      await connection.transaction(work);
+    for (let again = false; ; again = true) {
+      try {
+        return await connection.transaction(work);
+      } catch (error) {
+        const lost = error instanceof LostCommit;
+        if (lost && (await this.#isCommitted(n))) return;
+        const soon = isLost(error) && performance.now() - startedAt <= AGAIN_WITHIN_MS;
+        if (again || !(lost || soon)) throw error;
+      }
     }
   }
 
