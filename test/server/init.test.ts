@@ -28,7 +28,8 @@ it('init makes host name, administrator, domain and account, with which the serv
   });
   assert.equal(weak.code, 1);
 
-  const server = await startCmail(t, { dataDir: join(folder, 'data') });
+  // The folder's own store, whatever the one of this run.
+  const server = await startCmail(t, { dataDir: join(folder, 'data'), config: { store: { url: 'sqlite' } } });
   assert.equal(server.logText().includes('/setup#token='), false);
   const body = { name: 'anna', password: ADMIN_PASSWORD };
   assert.equal((await ask(server, 'POST', '/api/v1/session', { body })).status, 201);

@@ -190,16 +190,22 @@ async function storeConfig(t: CleanUp): Promise<Readonly<Record<string, unknown>
 }
 
 /** Starts a server, gives it what `options` names, and ends and removes it afterwards. */
-export async function startCmail(t: CleanUp, options: CmailOptions = {}): Promise<Cmail> {
+export async function startCmail(outer: CleanUp, options: CmailOptions = {}): Promise<Cmail> {
+  const actions: (() => Promise<void> | void)[] = [];
+  // Before anything is waited for: afterwards a runner may not know any more whose clean-up it is. The last first.
+  outer.after(async () => {
+    for (const action of actions.toReversed()) await action();
+  });
+  const t: CleanUp = { after: (action) => void actions.push(action) };
   const folder = await mkdtemp(join(tmpdir(), 'cmail-test-'));
+  t.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
   const dataDir = options.dataDir ?? join(folder, 'data');
+  const store = options.config?.store === undefined ? await storeConfig(t) : {};
+  const configFile = await writeConfig(folder, dataDir, { ...store, ...options.config });
   let running: Running | undefined;
   t.after(async () => {
     if (running !== undefined) await endProcess(running, 'SIGTERM');
-    await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   });
-  const store = options.config?.store === undefined ? await storeConfig(t) : {};
-  const configFile = await writeConfig(folder, dataDir, { ...store, ...options.config });
   const start = async (env?: CmailOptions['env']): Promise<Running> => {
     running = spawnServer(options.launcher ?? launcher, dataDir, configFile, { ...options.env, ...env });
     await running.ready;
