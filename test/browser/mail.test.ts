@@ -134,7 +134,7 @@ test('the queue: by destination, why each waits, and what is done is counted bef
   assertNoComplaints(here);
 });
 
-test('the dashboard is live: figures, plot, queue, and an alarm come without loading anew', async (t) => {
+test('the dashboard is live: figures, plot and queue come without loading anew, and it says when it is not', async (t) => {
   const here = await startSignedIn(t, WORLD);
   if (here === null) return;
   const { page, cmail } = here;
