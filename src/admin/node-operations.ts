@@ -90,6 +90,10 @@ interface StatusFacts {
   readonly memoryBytes?: number;
   readonly listeners?: Readonly<Record<string, readonly string[]>>;
   readonly alarms?: readonly string[];
+  /** Without the earlier runs of nodes that were started again; null when the store cannot be read. */
+  readonly nodes?:
+    | readonly { readonly name: string; readonly alive: boolean; readonly seenAt: string }[]
+    | null;
 }
 
 async function alarmsOf(context: AdminContext, facts?: StatusFacts) {
@@ -104,7 +108,7 @@ async function alarmsOf(context: AdminContext, facts?: StatusFacts) {
   ];
 }
 
-/** Alarms end with what to do about them, after the last full stop. */
+/** Alarms say in their first sentence what is wrong, and then why and what to do. */
 function splitMend(text: string): { readonly text: string; readonly mend: string } {
   const at = text.indexOf('. ');
   return at < 0 ? { text, mend: '' } : { text: text.slice(0, at + 1), mend: text.slice(at + 2) };
@@ -116,12 +120,11 @@ function minutesOf({ traffic }: AdminContext, minutes: number) {
 
 async function live(context: AdminContext) {
   const { storage } = context;
-  const [status, counts, destinations, topReasons, nodes] = await Promise.all([
+  const [status, counts, destinations, topReasons] = await Promise.all([
     context.status() as Promise<StatusFacts>,
     storage.counts(),
     storage.queueDestinations({ offset: 0, limit: TOP }),
     storage.topReasons(TOP),
-    storage.nodes(),
   ]);
   const { queued, sending, held, oldestAt, holdAll } = counts;
   return {
@@ -141,7 +144,7 @@ async function live(context: AdminContext) {
       memoryBytes: status.memoryBytes ?? 0,
       listeners: Object.entries(status.listeners ?? {}).map(([name, endpoints]) => ({ name, endpoints })),
     },
-    nodes: nodes.map(({ name, alive, seenAt }) => ({ name, alive, seenAt: iso(seenAt) })),
+    nodes: (status.nodes ?? []).map(({ name, alive, seenAt }) => ({ name, alive, seenAt })),
   };
 }
 

@@ -36,12 +36,16 @@ test('a message is found by sender, recipient, subject, ID and state, with story
   if (here === null) return;
   const { page, cmail } = here;
   await page.getByRole('heading', { name: 'No message yet' }).waitFor();
-  const [first = '', second = ''] = await send(cmail, [
-    ['anna@example.test', 'Minutes of Monday'],
+  const [first = ''] = await send(cmail, [['anna@example.test', 'Minutes of Monday']]);
+  await page.getByRole('link', { name: 'Minutes of Monday' }).waitFor();
+  const [second = ''] = await send(cmail, [
     ['anna@example.test', 'Holiday plan'],
     ['carl@far.test', 'Minutes of Tuesday'],
   ]);
-  await page.getByRole('link', { name: 'Minutes of Tuesday' }).waitFor();
+  const newer = page.getByRole('button', { name: 'Show 2 new' });
+  await newer.waitFor();
+  assert.deepEqual(await subjects(page), ['Minutes of Monday'], 'no row moves before it is asked for');
+  await newer.click();
   assert.deepEqual(await subjects(page), ['Minutes of Tuesday', 'Holiday plan', 'Minutes of Monday']);
 
   const search = async (label: string, text: string, found: readonly string[]) => {
@@ -134,7 +138,7 @@ test('the queue: by destination, why each waits, and what is done is counted bef
   assertNoComplaints(here);
 });
 
-test('the dashboard is live: figures, plot, queue, and an alarm come without loading anew', async (t) => {
+test('the dashboard is live: figures, plot and queue come without loading anew, and it says when it is not', async (t) => {
   const here = await startSignedIn(t, WORLD);
   if (here === null) return;
   const { page, cmail } = here;

@@ -71,6 +71,28 @@ test('domains, accounts and aliases are added, changed, disabled and removed', a
   await dialog.getByLabel('Leads to').fill('anna@example.test\nsomeone@elsewhere.test');
   await dialog.getByRole('button', { name: 'Add an alias' }).click();
   await page.getByRole('row', { name: /sales@example\.test/ }).waitFor();
+  const targets = async () =>
+    (await cmail.json<{ targets: string[] }[]>(['alias', 'list']))[0]?.targets.join();
+  await page.getByRole('button', { name: 'Actions: sales@example.test' }).click();
+  await page.getByRole('menuitem', { name: 'Change where it leads' }).click();
+  const field = dialog.getByLabel('Leads to');
+  assert.equal(await field.inputValue(), 'anna@example.test\nsomeone@elsewhere.test');
+  await field.fill('sales@example.test');
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await dialog.getByRole('alert').waitFor();
+  assert.equal(
+    await targets(),
+    'anna@example.test,someone@elsewhere.test',
+    'what is refused changes nothing',
+  );
+  await field.fill('anna@example.test');
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await page.getByText('sales@example.test was changed.').waitFor();
+  await page.getByRole('row', { name: /^sales@example\.test anna@example\.test Actions/ }).waitFor();
+  assert.equal(await targets(), 'anna@example.test');
+  await page.getByRole('button', { name: 'Undo' }).last().click();
+  await page.getByRole('row', { name: /someone@elsewhere\.test/ }).waitFor();
+  assert.equal(await targets(), 'anna@example.test,someone@elsewhere.test');
   await page.getByRole('link', { name: 'Domains' }).click();
   await page.getByRole('button', { name: 'Actions: example.test' }).click();
   await page.getByRole('menuitem', { name: 'Forward and catch-all' }).click();

@@ -104,7 +104,7 @@ test('a preview of both unknown-user boxes, the same answer by swaks once saved,
   assertNoComplaints(here);
 });
 
-test('leaving with unsaved changes asks, by a link and by the way back', async (t) => {
+test('leaving with unsaved changes asks, by a link, by the way back and by closing', async (t) => {
   const here = await startSignedIn(t, WORLD, '/queue');
   if (here === null) return;
   const { page } = here;
@@ -116,6 +116,9 @@ test('leaving with unsaved changes asks, by a link and by the way back', async (
     assert.equal(await page.getByRole('textbox', { name: 'Buffer Size' }).inputValue(), '8');
     assert.match(page.url(), /\/advanced$/);
   }
+  const [asked] = await Promise.all([page.waitForEvent('dialog'), page.close({ runBeforeUnload: true })]);
+  assert.equal(asked.type(), 'beforeunload');
+  await asked.dismiss();
   await page.goBack();
   await page.getByRole('button', { name: 'Leave and discard' }).click();
   await page.getByRole('heading', { level: 1, name: 'Queue' }).waitFor();

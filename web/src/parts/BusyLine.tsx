@@ -1,5 +1,6 @@
 import { useEffect, useState, useSyncExternalStore } from 'react';
 import { busyCalls, subscribeBusy } from '../api/client.ts';
+import { t } from '../strings.ts';
 
 /** What is quicker needs no sign. */
 const SHOWN_AFTER_MS = 600;
@@ -16,5 +17,5 @@ export function BusyLine() {
     const timer = setTimeout(() => setShown(true), SHOWN_AFTER_MS);
     return () => clearTimeout(timer);
   }, [busy]);
-  return shown ? <div className="progress-line" /> : null;
+  return shown ? <div className="progress-line" role="progressbar" aria-label={t.actions.loading} /> : null;
 }

@@ -1,14 +1,18 @@
 /** Short words at the edge about what was just done, with a way to undo it where there is one. */
 import { ActionIcon, Button } from '@mantine/core';
 import { useEffect, useSyncExternalStore } from 'react';
+import { problemOf } from '../api/problem.ts';
 import { t } from '../strings.ts';
 import { Icon } from './Icon.tsx';
 
 interface Toast {
   readonly id: number;
   readonly text: string;
-  readonly undo?: () => void;
+  readonly undo?: Undo;
 }
+
+/** Rejects when it could not be undone; that is told as well. */
+type Undo = () => Promise<unknown>;
 
 /** Long enough to read it and to decide on undoing (WCAG 2.2.1 asks for no less where there is a choice). */
 const SHOWN_MS = 8000;
@@ -29,7 +33,7 @@ function drop(id: number): void {
 }
 
 /** Shows `text`; at most four stand at once, the oldest goes. */
-export function toast(text: string, undo?: () => void): void {
+export function toast(text: string, undo?: Undo): void {
   lastId += 1;
   set([...toasts, { id: lastId, text, ...(undo === undefined ? {} : { undo }) }].slice(-MOST));
 }
@@ -65,7 +69,7 @@ function OneToast({ id, text, undo }: Toast) {
           variant="subtle"
           onClick={() => {
             drop(id);
-            undo();
+            undo().catch((error: unknown) => toast(t.problem.notUndone(problemOf(error).message)));
           }}
         >
           {t.actions.undo}

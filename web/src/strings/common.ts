@@ -72,6 +72,7 @@ export const common = {
     title: 'That did not work',
     offline: 'The server does not answer. It may be restarting, or the connection is gone.',
     offlineMend: 'Nothing was lost here; try again in a moment.',
+    notUndone: (why: string) => `It could not be undone: ${why}`,
     unexpected: 'The server sent something this page does not understand.',
     crashed: 'This page met an error of its own.',
     crashedMend: 'Load it again. If it comes back, please report it with the words above.',

@@ -90,6 +90,8 @@ export const directory = {
     added: (address: string) => `${address} leads on now.`,
     changed: (address: string) => `${address} was changed.`,
     removed: (address: string) => `${address} was removed.`,
+    change: 'Change where it leads',
+    changeTitle: (address: string) => `Where ${address} leads`,
     remove: 'Remove',
     removeTitle: (address: string) => `Remove ${address}?`,
     removeText: 'Mail for it is then treated as for an unknown user.',

@@ -130,6 +130,7 @@ export const mail = {
     noneText: 'As soon as this server takes a message it stands here with its story.',
     tryAddress: 'Try an address',
     clear: 'Clear the search',
+    showNewer: (count: number) => `Show ${count} new`,
     searchedTo: 'Looked back to',
     results: (count: number, more: boolean) => `${count}${more ? '+' : ''} found`,
     storyTitle: 'Story',

@@ -207,7 +207,7 @@ function PlainDialog({
   const on = kind === 'enable';
   const submit = async () => {
     await enable(on);
-    toast(on ? words.wasEnabled(address) : words.wasDisabled(address), () => void enable(!on));
+    toast(on ? words.wasEnabled(address) : words.wasDisabled(address), () => enable(!on));
   };
   return (
     <Dialog

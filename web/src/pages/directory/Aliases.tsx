@@ -1,8 +1,9 @@
-import { Button, Textarea, TextInput } from '@mantine/core';
+import { ActionIcon, Button, Menu, Textarea, TextInput } from '@mantine/core';
 import { useState } from 'react';
 import { type AliasRow, useAliasChanges, useAliases } from '../../api/directory.ts';
 import { usePlace } from '../../app/router.ts';
 import { Dialog } from '../../parts/Dialog.tsx';
+import { Icon } from '../../parts/Icon.tsx';
 import { MoreButton } from '../../parts/MoreButton.tsx';
 import { Answer, Empty, Page, Panel } from '../../parts/Page.tsx';
 import { type Column, Table } from '../../parts/Table.tsx';
@@ -12,7 +13,7 @@ import { Filters } from './Accounts.tsx';
 
 const words = t.directory.aliases;
 
-type Task = { readonly kind: 'add' } | { readonly kind: 'remove'; readonly alias: AliasRow };
+type Task = { readonly kind: 'add' } | { readonly kind: 'change' | 'remove'; readonly alias: AliasRow };
 
 /** Addresses that lead to others. */
 export default function Aliases() {
@@ -47,16 +48,7 @@ export default function Aliases() {
                     rows={rows.filter(fits)}
                     rowKey={({ address }) => address}
                     rowName={({ address }) => address}
-                    actions={(alias) => (
-                      <Button
-                        size="compact-sm"
-                        variant="default"
-                        aria-label={`${words.remove} ${alias.address}`}
-                        onClick={() => setTask({ kind: 'remove', alias })}
-                      >
-                        {words.remove}
-                      </Button>
-                    )}
+                    actions={(alias) => <AliasMenu alias={alias} onTask={setTask} />}
                   />
                 ) : (
                   <p className="panel-body dim">{t.directory.noMatch}</p>
@@ -68,6 +60,7 @@ export default function Aliases() {
         </Answer>
       </Panel>
       {task?.kind === 'add' && <AddDialog domain={domain} onClose={close} />}
+      {task?.kind === 'change' && <ChangeDialog alias={task.alias} onClose={close} />}
       {task?.kind === 'remove' && <RemoveDialog alias={task.alias} onClose={close} />}
     </Page>
   );
@@ -91,11 +84,27 @@ const COLUMNS: readonly Column<AliasRow>[] = [
   },
 ];
 
+function AliasMenu({ alias, onTask }: { readonly alias: AliasRow; readonly onTask: (task: Task) => void }) {
+  return (
+    <Menu position="bottom-end" withinPortal>
+      <Menu.Target>
+        <ActionIcon variant="subtle" color="gray" aria-label={`${t.actions.actions}: ${alias.address}`}>
+          <Icon name="dots" />
+        </ActionIcon>
+      </Menu.Target>
+      <Menu.Dropdown>
+        <Menu.Item onClick={() => onTask({ kind: 'change', alias })}>{words.change}</Menu.Item>
+        <Menu.Item onClick={() => onTask({ kind: 'remove', alias })}>{words.remove}</Menu.Item>
+      </Menu.Dropdown>
+    </Menu>
+  );
+}
+
 function AddDialog({ domain, onClose }: { readonly domain: string; readonly onClose: () => void }) {
   const { add } = useAliasChanges();
   const [address, setAddress] = useState(`@${domain}`);
   const [targets, setTargets] = useState('');
-  const list = targets.split(/[\s,]+/).filter(Boolean);
+  const list = addressesIn(targets);
   const submit = async () => {
     const { unknown } = await add.mutateAsync({ address: address.trim(), targets: list });
     toast(unknown.length > 0 ? words.unknown(unknown.join(', ')) : words.added(address.trim()));
@@ -118,25 +127,71 @@ function AddDialog({ domain, onClose }: { readonly domain: string; readonly onCl
         onFocus={(event) => event.currentTarget.setSelectionRange(0, 0)}
         onChange={(event) => setAddress(event.currentTarget.value)}
       />
-      <Textarea
-        label={words.targets}
-        description={words.targetsHelp}
-        autosize
-        minRows={3}
-        maxRows={12}
-        spellCheck={false}
-        value={targets}
-        onChange={(event) => setTargets(event.currentTarget.value)}
-      />
+      <Targets value={targets} onChange={setTargets} />
     </Dialog>
   );
 }
 
-function RemoveDialog({ alias, onClose }: { readonly alias: AliasRow; readonly onClose: () => void }) {
+interface OneProps {
+  readonly alias: AliasRow;
+  readonly onClose: () => void;
+}
+
+function ChangeDialog({ alias, onClose }: OneProps) {
+  const { change } = useAliasChanges();
+  const { address } = alias;
+  const [targets, setTargets] = useState(alias.targets.join('\n'));
+  const list = addressesIn(targets);
+  const submit = async () => {
+    const { unknown } = await change.mutateAsync({ address, targets: list });
+    if (unknown.length > 0) toast(words.unknown(unknown.join(', ')));
+    else toast(words.changed(address), () => change.mutateAsync(alias));
+  };
+  return (
+    <Dialog
+      title={words.changeTitle(address)}
+      opened
+      onClose={onClose}
+      onSubmit={submit}
+      disabled={list.length === 0}
+    >
+      <Targets value={targets} onChange={setTargets} focused />
+    </Dialog>
+  );
+}
+
+interface TargetsProps {
+  readonly value: string;
+  readonly onChange: (value: string) => void;
+  /** Has the focus when the window opens. */
+  readonly focused?: boolean;
+}
+
+function Targets({ value, onChange, focused = false }: TargetsProps) {
+  return (
+    <Textarea
+      label={words.targets}
+      description={words.targetsHelp}
+      autosize
+      minRows={3}
+      maxRows={12}
+      spellCheck={false}
+      data-autofocus={focused || undefined}
+      value={value}
+      onChange={(event) => onChange(event.currentTarget.value)}
+    />
+  );
+}
+
+function addressesIn(text: string): string[] {
+  return text.split(/[\s,]+/).filter(Boolean);
+}
+
+function RemoveDialog({ alias, onClose }: OneProps) {
   const { remove, add } = useAliasChanges();
   const submit = async () => {
     await remove.mutateAsync(alias.address);
-    toast(words.removed(alias.address), () => void add.mutateAsync(alias));
+    toast(words.removed(alias.address), () => add.mutateAsync(alias));
   };
   return (
     <Dialog

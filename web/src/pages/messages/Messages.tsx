@@ -1,6 +1,6 @@
 import './messages.css';
 import { Button, NativeSelect, TextInput } from '@mantine/core';
-import { type FormEvent, useEffect, useState } from 'react';
+import { type FormEvent, type ReactNode, useEffect, useState } from 'react';
 import { type MessageRow, type MessageSearch, useMessages } from '../../api/messages.ts';
 import { Link } from '../../app/Link.tsx';
 import { navigate, usePlace } from '../../app/router.ts';
@@ -12,10 +12,12 @@ import { type Column, Table } from '../../parts/Table.tsx';
 import { Time } from '../../parts/Time.tsx';
 import { t } from '../../strings.ts';
 import { StateMark } from './StateMark.tsx';
+import { useNewer } from './use-newer.ts';
 
 const words = t.mail.messages;
 const FIELDS = ['sender', 'recipient', 'subject', 'id', 'state', 'since', 'until'] as const;
 const RECIPIENTS_SHOWN = 2;
+const NO_ROWS: readonly MessageRow[] = [];
 
 /** Every message, newest first; the search stands in the address, so that it can be passed on. */
 export default function Messages() {
@@ -23,10 +25,20 @@ export default function Messages() {
   const search = searchOf(address);
   const query = useMessages(search);
   const searching = FIELDS.some((field) => search[field] !== '');
+  const fresh = query.isFetchedAfterMount && !query.isPlaceholderData;
+  const { shown, newer, showAll } = useNewer(query.data?.rows ?? NO_ROWS, address.toString(), fresh);
   return (
     <Page title={words.title} more={words.more}>
       <Panel flush>
-        <SearchForm address={address.toString()} searching={searching} />
+        <SearchForm address={address.toString()} searching={searching}>
+          <span role="status">
+            {newer > 0 && (
+              <Button variant="light" onClick={showAll}>
+                {words.showNewer(newer)}
+              </Button>
+            )}
+          </span>
+        </SearchForm>
         <Answer query={query} rows={8}>
           {(data) =>
             data.rows.length === 0 && !query.hasNextPage ? (
@@ -36,7 +48,7 @@ export default function Messages() {
                 <Table
                   label={words.title}
                   columns={COLUMNS}
-                  rows={data.rows}
+                  rows={shown}
                   rowKey={({ id }) => id}
                   rowName={({ id }) => id}
                 />
@@ -87,7 +99,14 @@ function Nothing({ searching }: { readonly searching: boolean }) {
   );
 }
 
-function SearchForm({ address, searching }: { readonly address: string; readonly searching: boolean }) {
+interface SearchFormProps {
+  readonly address: string;
+  readonly searching: boolean;
+  /** Beside the buttons. */
+  readonly children: ReactNode;
+}
+
+function SearchForm({ address, searching, children }: SearchFormProps) {
   const [entered, setEntered] = useState(() => searchOf(new URLSearchParams(address)));
   // Only a new address changes what is entered: the list behind it is read anew all the time.
   useEffect(() => setEntered(searchOf(new URLSearchParams(address))), [address]);
@@ -137,6 +156,7 @@ function SearchForm({ address, searching }: { readonly address: string; readonly
               {t.actions.clear}
             </Button>
           )}
+          {children}
         </div>
       </form>
     </search>

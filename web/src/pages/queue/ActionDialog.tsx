@@ -33,7 +33,7 @@ export function ActionDialog({ wanted, onClose, onDone }: ActionDialogProps) {
   const submit = async () => {
     const { recipients } = await act.mutateAsync({ action, selector, notice });
     const undo = inverse(action);
-    const back = undo && (() => void act.mutateAsync({ action: undo, selector, notice: false }));
+    const back = undo && (() => act.mutateAsync({ action: undo, selector, notice: false }));
     toast(words.done[action](recipients), back);
     onDone?.();
   };

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { assertNoComplaints, startSignedIn } from '../support/browser.ts';
+import { greeted, letter } from '../support/smtp-client.ts';
+import { startSmtpPeer } from '../support/smtp-peer.ts';
+
+test('an SMTP host that refuses our password is an alarm on the dashboard, which goes once the password is right', async (t) => {
+  const auth = { user: 'me', password: 'the right one' };
+  const provider = await startSmtpPeer({ hostname: 'smtp.provider.test', auth });
+  t.after(() => provider.close());
+  const here = await startSignedIn(t, {
+    domains: ['example.test'],
+    settings: {
+      'smtp.useMxResolution': 'off',
+      'smtp.host.name': '127.0.0.1',
+      'smtp.host.port': String(provider.port),
+      'smtp.host.username': auth.user,
+      'smtp.host.password': 'an old one',
+    },
+  });
+  if (here === null) return;
+  const { page, cmail } = here;
+  await page.getByText('Live', { exact: true }).waitFor();
+  await page.evaluate('globalThis.notLoadedAnew = true');
+  const alarms = page.getByRole('region', { name: 'Alarms' });
+  await alarms.getByText('All is well.').waitFor();
+
+  const client = await greeted(cmail.listeners.smtp);
+  const [from, to] = ['anna@example.test', 'bob@far.test'];
+  await client.sendMessage({ from, to: [to], data: letter({ from, to, subject: 'Out' }) });
+  client.destroy();
+  const alarm = alarms.getByRole('alert');
+  await alarm
+    .getByText(`Mail is held: the SMTP host 127.0.0.1:${provider.port} does not let us sign in`)
+    .waitFor();
+  const words = (await alarm.textContent()) ?? '';
+  assert.match(words, /535/, 'what the host said');
+  assert.match(words, /Check user name, password and TLS of the SMTP host/, 'what to do');
+  assert.doesNotMatch(words, /an old one/);
+
+  await page.getByRole('link', { name: 'SMTP Configuration' }).click();
+  await page.getByLabel('SMTP host password', { exact: true }).fill(auth.password);
+  await page.getByRole('button', { name: 'Save changes' }).click();
+  await page.getByText('Saved: 1 setting changed.').waitFor();
+  await page.getByRole('link', { name: 'Queue', exact: true }).click();
+  await page.getByRole('button', { name: 'Act on everything' }).click();
+  await page.getByRole('menuitem', { name: 'Retry now' }).click();
+  await page.getByRole('dialog').getByText('1 message to 1 recipient').waitFor();
+  await page.getByRole('dialog').getByRole('button', { name: 'Retry now' }).click();
+  await page.getByRole('link', { name: 'Dashboard' }).click();
+  await provider.waitForMessages(1);
+  await alarms.getByText('All is well.').waitFor();
+  assert.equal(await page.evaluate('globalThis.notLoadedAnew'), true);
+  assertNoComplaints(here);
+});
