@@ -51,12 +51,11 @@ describe('settings for mail programs', async () => {
       domains: ['here.test', 'b\u00fccher.test'],
       accounts: [{ address: 'ann@here.test' }],
       config: {
-        listen: { submissions: ['127.0.0.1:0'], submission: ['0.0.0.0:0'], pop3s: ['127.0.0.1:0'] },
+        listen: { submissions: ['127.0.0.1:0'], submission: ['127.0.0.1:0'], pop3s: ['127.0.0.1:0'] },
         public: { pop3s: 8995 },
       },
     },
   );
-  const own = String(server.listeners.submission?.port);
   const config = (address: string, host = 'autoconfig.here.test', path = '/mail/config-v1.1.xml') =>
     ask(server, 'GET', `${path}?emailaddress=${encodeURIComponent(address)}`, { headers: { host } });
   const post = (raw: string | Buffer, host = 'autodiscover.here.test', path = AUTODISCOVER) =>
@@ -75,7 +74,7 @@ describe('settings for mail programs', async () => {
       texts(xmllint, answer, `${provider}/incomingServer/${what}`),
     ];
     assert.deepEqual(both('port'), [
-      ['465', own],
+      ['465', '587'],
       ['8995', '110'],
     ]);
     assert.deepEqual(both('socketType'), [
@@ -118,7 +117,7 @@ describe('settings for mail programs', async () => {
     const account = 'Autodiscover/Response/Account';
     const all = (what: string) => texts(xmllint, answer, `${account}/Protocol/${what}`);
     assert.deepEqual(all('Type'), ['SMTP', 'SMTP', 'POP3', 'POP3']);
-    assert.deepEqual(all('Port'), ['465', own, '8995', '110']);
+    assert.deepEqual(all('Port'), ['465', '587', '8995', '110']);
     assert.deepEqual(all('Encryption'), ['SSL', 'TLS', 'SSL', 'TLS']);
     assert.deepEqual(all('LoginName'), Array(4).fill('ann@here.test'));
     assert.deepEqual(all('Server'), Array(4).fill('mail.cmail.test'));
@@ -219,7 +218,7 @@ describe('settings for mail programs', async () => {
     const zone = await server.run(['dns', 'show', 'here.test']);
     for (const line of [
       '_submissions._tcp.here.test. 3600 IN SRV 0 1 465 mail.cmail.test.',
-      `_submission._tcp.here.test. 3600 IN SRV 0 1 ${own} mail.cmail.test.`,
+      '_submission._tcp.here.test. 3600 IN SRV 0 1 587 mail.cmail.test.',
       '_pop3s._tcp.here.test. 3600 IN SRV 0 1 8995 mail.cmail.test.',
       'autoconfig.here.test. 3600 IN CNAME mail.cmail.test.',
       'autodiscover.here.test. 3600 IN CNAME mail.cmail.test.',

@@ -1,5 +1,5 @@
 /**
- * The request of Autodiscover in its plain XML form ([MS-OXDSCLI] §2.2.3.1): an `Autodiscover` with one `Request` in
+ * The request of Autodiscover in its plain XML form ([MS-OXDSCLI]): an `Autodiscover` with one `Request` in
  * it, whose elements hold text. Anything else is refused rather than parsed: no DOCTYPE, so no entities but those
  * that XML has itself; no comments, CDATA, instructions or deeper elements.
  */

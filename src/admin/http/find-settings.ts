@@ -97,7 +97,7 @@ async function autodiscover(context: AdminContext, c: Request): Promise<Response
 }
 
 /**
- * Outlook asks so, without an address and over plain HTTP, only to be told where to post to ([MS-OXDSCLI] §3.1.5.4).
+ * Outlook asks so, without an address and over plain HTTP, only to be told where to post to ([MS-OXDSCLI]).
  * With an address in the query the answer is the same as to a POST.
  */
 async function autodiscoverByGet(context: AdminContext, c: Request): Promise<Response> {
@@ -140,7 +140,7 @@ async function outlookSettings(context: AdminContext, address: Address): Promise
 </Autodiscover>`);
 }
 
-/** For programs that ask for something else first, such as Exchange ActiveSync ([MS-OXDSCLI] §2.2.4.1.1.2). */
+/** For programs that ask for something else first, such as Exchange ActiveSync. */
 function otherSchema(): Response {
   const now = new Date().toISOString().slice(11, 23);
   return xmlResponse(`<Autodiscover xmlns="${RESPONSE}">
