@@ -4,6 +4,7 @@ import type { MakeNotices } from '../notices/contract.ts';
 import type { SettingsService } from '../settings/service.ts';
 import type { Settings } from '../settings/values.ts';
 import type { Storage } from '../storage/contract.ts';
+import type { MailServicePorts } from './mail-services.ts';
 import type { TrafficMinute } from './traffic.ts';
 
 /** A question to explain, checked. */
@@ -75,6 +76,8 @@ export interface AdminContext {
   readonly author: string;
   /** This server's name. */
   readonly hostname: string;
+  /** Where people's mail programs find this server. */
+  readonly mailServices: () => MailServicePorts;
   /** False when a command works on the store without a server. */
   readonly serverRunning: boolean;
   /** For `check`. */

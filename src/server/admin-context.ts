@@ -10,6 +10,7 @@ import type {
   DestinationState,
   Machine,
 } from '../admin/context.ts';
+import { mailServicePorts } from '../admin/mail-services.ts';
 import { placeOf } from '../admin/operation.ts';
 import type { TrafficMinute } from '../admin/traffic.ts';
 import { hashPassword } from '../directory/password.ts';
@@ -21,7 +22,7 @@ import type { NodeInfo } from '../storage/nodes-contract.ts';
 import { checkAcme } from './acme-service.ts';
 import { checkHosts } from './check-hosts.ts';
 import { checkTls } from './check-tls.ts';
-import type { NodeConfig } from './config.ts';
+import { endpointText, type NodeConfig } from './config.ts';
 import type { Core } from './core.ts';
 import { explain } from './explain.ts';
 import { nodeFile } from './node-file.ts';
@@ -51,6 +52,7 @@ export function createAdminContext(core: Core, running: Running | null): AdminCo
     settings,
     author: systemAuthor(),
     hostname: config.hostname,
+    mailServices: () => mailServicePorts(running?.listeners ?? listenerTexts(config), config.publicPorts),
     serverRunning: running !== null,
     resolver: core.resolver,
     status: () => status(core, running),
@@ -93,6 +95,12 @@ export function createAdminContext(core: Core, running: Running | null): AdminCo
     sendTestMessage: (message) => sendTestMessage(core, message),
     node: nodeFile(config),
   };
+}
+
+/** The listeners as they are configured, in the form of those that are open. */
+function listenerTexts({ listen }: NodeConfig): Record<string, string[]> {
+  const texts = Object.entries(listen).map(([name, endpoints]) => [name, endpoints.map(endpointText)]);
+  return Object.fromEntries(texts);
 }
 
 async function status(core: Core, running: Running | null): Promise<object> {

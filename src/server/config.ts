@@ -9,6 +9,7 @@ import { hostname as machineName } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { parse } from 'smol-toml';
 import { z } from 'zod';
+import { MAIL_SERVICES, type MailServiceName } from '../admin/mail-services.ts';
 import { canonicalDomain } from '../mail/address.ts';
 import { describeError, failed, ok, type Result } from '../mail/failure.ts';
 import { type AcmeNodeConfig, acmeConfig } from './config-acme.ts';
@@ -20,6 +21,11 @@ export interface Endpoint {
   /** Without brackets. */
   readonly host: string;
   readonly port: number;
+}
+
+/** `address:port`, an IPv6 address in brackets. */
+export function endpointText({ host, port }: Endpoint): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 export type ListenerName = 'smtp' | 'submission' | 'submissions' | 'pop3' | 'pop3s' | 'imap' | 'imaps';
@@ -41,6 +47,8 @@ export interface NodeConfig {
   readonly acme: AcmeNodeConfig | null;
   /** Addresses and ranges whose connections begin with a PROXY header. */
   readonly proxies: readonly string[];
+  /** Ports at which mail programs find a service, where it is not the listener's or the usual one. */
+  readonly publicPorts: Readonly<Partial<Record<MailServiceName, number>>>;
   /** The file read, null without one. */
   readonly file: string | null;
 }
@@ -78,6 +86,7 @@ const SERVICES_THAT_EXIST: readonly ListenerName[] = ['smtp', 'submission', 'sub
 const LISTENERS = Object.keys(DEFAULT_LISTEN) as ListenerName[];
 
 const endpoints = z.array(z.string());
+const publicPort = z.number();
 const fileSchema = z
   .strictObject({
     data: z.string(),
@@ -98,6 +107,14 @@ const fileSchema = z
     store: z.strictObject({ url: z.string() }).partial(),
     tls: tlsSchema,
     proxy: z.strictObject({ from: endpoints }).partial(),
+    public: z
+      .strictObject({
+        submissions: publicPort,
+        submission: publicPort,
+        pop3s: publicPort,
+        pop3: publicPort,
+      })
+      .partial(),
   })
   .partial();
 
@@ -144,6 +161,7 @@ function load(input: ConfigInput): NodeConfig {
     tls,
     acme: obtained(input, fromFile.tls, base, checkHostname(hostname), tls),
     proxies: proxies(list(env.CMAIL_PROXY_FROM) ?? fromFile.proxy?.from ?? []),
+    publicPorts: publicPorts(env, fromFile),
     file,
   };
 }
@@ -240,7 +258,7 @@ function issueText(issue: z.core.$ZodIssue): string {
   const where = issue.path.join('.');
   if (issue.code === 'unrecognized_keys') {
     const keys = issue.keys.map((key) => (where === '' ? key : `${where}.${key}`)).join(', ');
-    return `unknown key ${keys}; known are data, hostname, listen.*, dns.servers, store.url, tls.cert, tls.key, [[tls.extra]], tls.acme.*, proxy.from`;
+    return `unknown key ${keys}; known are data, hostname, listen.*, dns.servers, store.url, tls.cert, tls.key, [[tls.extra]], tls.acme.*, proxy.from, public.*`;
   }
   return `${where}: ${issue.message}`;
 }
@@ -295,6 +313,25 @@ function proxies(texts: readonly string[]): string[] {
       '"192.0.2.1" or "10.0.0.0/24" would do.',
     );
   });
+}
+
+function publicPorts(env: ConfigInput['env'], fromFile: FileConfig): NodeConfig['publicPorts'] {
+  const ports: Partial<Record<MailServiceName, number>> = {};
+  for (const { name, usualPort } of MAIL_SERVICES) {
+    const text = pick(env[`CMAIL_PUBLIC_${name.toUpperCase()}`], fromFile.public?.[name]?.toString());
+    if (text === undefined) continue;
+    const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+    if (port < 1 || port > 65_535) {
+      refuse(
+        `public.${name}`,
+        text,
+        'it is not a port',
+        `A number from 1 to 65535 such as ${usualPort} would do.`,
+      );
+    }
+    ports[name] = port;
+  }
+  return ports;
 }
 
 function dnsServers(texts: readonly string[]): string[] {

@@ -16,7 +16,7 @@ import { Sender, type SenderOptions } from '../sending/sender.ts';
 import { NODE_LEASE_MS } from '../storage/nodes-contract.ts';
 import { issuedFile, openAcme } from './acme-service.ts';
 import { createAdminContext, portMend, type Running } from './admin-context.ts';
-import { type Endpoint, type ListenerName, type NodeConfig, PAGE_FOLDER } from './config.ts';
+import { type Endpoint, endpointText, type ListenerName, type NodeConfig, PAGE_FOLDER } from './config.ts';
 import { type Core, openCore } from './core.ts';
 import { type DataFolder, openDataFolder, removePidFile, writePidFile } from './data-folder.ts';
 import { followChanges } from './follow-changes.ts';
@@ -167,11 +167,7 @@ async function openListeners(parts: Parts, config: NodeConfig): Promise<Record<s
       const result = await tryListen(parts, name as ListenerName | 'admin', endpoint);
       if (typeof result === 'string') return result;
       if (name === 'smtp') smtp.push(result);
-      opened[name].push(
-        result.address.includes(':')
-          ? `[${result.address}]:${result.port}`
-          : `${result.address}:${result.port}`,
-      );
+      opened[name].push(endpointText({ host: result.address, port: result.port }));
     }
   }
   parts.core.self.listeners = smtp;

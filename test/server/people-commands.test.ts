@@ -14,7 +14,8 @@ it('tells DNS records, app passwords, sign-ins and bans, and the certificate in 
   });
   const zone = await cmail.run(['dns', 'show', 'here.test']);
   assert.match(zone, /^here\.test\. 3600 IN MX 10 mail\.cmail\.test\.$/m);
-  assert.match(zone, /^_submissions\._tcp\.here\.test\. 3600 IN SRV 0 1 465 mail\.cmail\.test\.$/m);
+  assert.match(zone, /^_pop3\._tcp\.here\.test\. 3600 IN SRV 0 1 110 mail\.cmail\.test\.$/m);
+  assert.match(zone, /^_submissions\._tcp\.here\.test\. 3600 IN SRV 0 0 0 \.$/m);
   assert.match(zone, /^_imaps\._tcp\.here\.test\. 3600 IN SRV 0 0 0 \.$/m);
   assert.match(
     (await cmail.cli(['dns', 'show', 'there.test'])).stderr,

@@ -65,6 +65,7 @@ export async function openWorld(t: TestContext): Promise<World> {
       settings,
       author: 'tester',
       hostname: 'mail.example.com',
+      mailServices: () => ({ submissions: 465, submission: 587, pop3s: 995, pop3: null }),
       serverRunning: true,
       resolver,
       status: async () => ({ running: true, alarms: ['made up'] }),

@@ -49,6 +49,24 @@ describe('cmail.toml', () => {
     assert.deepEqual(loaded(toml, { CMAIL_LISTEN_SMTP: '' }).listen.smtp, []);
   });
 
+  it('takes public ports from the file and the environment', () => {
+    const toml = 'hostname = "a.test"\n[public]\nsubmissions = 465\npop3 = 1110';
+    assert.deepEqual(loaded('hostname = "a.test"').publicPorts, {});
+    assert.deepEqual(loaded(toml).publicPorts, { submissions: 465, pop3: 1110 });
+    assert.deepEqual(loaded(toml, { CMAIL_PUBLIC_POP3: '110', CMAIL_PUBLIC_POP3S: '' }).publicPorts, {
+      submissions: 465,
+      pop3: 110,
+    });
+    for (const value of ['0', '70000', '46.5', '-1']) {
+      assert.match(
+        refused(`hostname = "a.test"\n[public]\npop3s = ${value}`),
+        /^public\.pop3s = ".*": it is not a port\. A number from 1 to 65535 such as 995 would do\.$/,
+      );
+    }
+    assert.match(refused('[public]\nsmtp = 25'), /unknown key public\.smtp; .*public\.\*/);
+    assert.match(refused('[public]\npop3 = "110"'), /public\.pop3: .*expected number/);
+  });
+
   it('takes name servers with and without a port', () => {
     assert.deepEqual(
       loaded('hostname = "a.test"\n[dns]\nservers = ["127.0.0.1:5353", "192.0.2.1", "2001:db8::1"]')

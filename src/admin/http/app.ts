@@ -4,6 +4,7 @@ import { Hono, type Context as HonoContext } from 'hono';
 import { describeError } from '../../mail/failure.ts';
 import type { AdminContext } from '../context.ts';
 import { docsPage } from './docs-page.ts';
+import { findingOf, isFindingHost } from './find-settings.ts';
 import { type Call, createHandlers, type HandlerParts } from './handlers.ts';
 import { openApiDocument } from './openapi.ts';
 import { HttpProblem, problemOf, problemResponse } from './problem.ts';
@@ -36,7 +37,11 @@ export function createApi(options: ApiOptions): Hono<Env> {
   app.use(async (c, next) => {
     checkTarget(c.env.incoming.url ?? '');
     const local = c.env.incoming.socket.localAddress ?? '';
-    checkHost(c.req.header('host') ?? null, options.context.hostname, local);
+    const host = c.req.header('host') ?? null;
+    const finding = findingOf(c.req.path);
+    if (finding === null || !(await isFindingHost(options.context, host))) {
+      checkHost(host, options.context.hostname, local);
+    }
     await next();
   });
   for (const [name, route] of Object.entries(ROUTES) as [string, RouteShape][]) {
@@ -51,9 +56,14 @@ export function createApi(options: ApiOptions): Hono<Env> {
   return app;
 }
 
-/** Neither a route nor a document: the page, or a problem. */
-async function otherwise({ files }: ApiOptions, c: Request): Promise<Response> {
+/** Neither a route nor a document: the settings of a mail program, the page, or a problem. */
+async function otherwise({ files, context }: ApiOptions, c: Request): Promise<Response> {
   const { path, method } = c.req;
+  const finding = findingOf(path);
+  if (finding !== null) {
+    if (!finding.methods.includes(method)) throw notAllowed(method, finding.methods);
+    return finding.answer(context, c);
+  }
   if (path === '/api' || path.startsWith('/api/')) {
     const allowed = methodsOf(path);
     if (allowed.length === 0) throw new HttpProblem({ status: 404, detail: `there is no ${path} here` });

@@ -42,7 +42,7 @@ export async function readJson({ body: shape }: RouteShape, c: Request): Promise
       headers: { accept: 'application/json' },
     });
   }
-  const text = await bodyText(c);
+  const text = await readText(c, MAX_BODY_BYTES);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -53,15 +53,16 @@ export async function readJson({ body: shape }: RouteShape, c: Request): Promise
   return check(shape, value, 422, 'body');
 }
 
-async function bodyText(c: Request): Promise<string> {
+/** The body as text. Rejects with a 413 for more than `maxBytes`, a 400 for what is not UTF-8. */
+export async function readText(c: Request, maxBytes: number): Promise<string> {
   const tooLarge = () =>
     new HttpProblem({
       status: 413,
-      detail: `the body is larger than ${MAX_BODY_BYTES} bytes`,
+      detail: `the body is larger than ${maxBytes} bytes`,
       mend: 'Send it in parts.',
       headers: { connection: 'close' },
     });
-  if (Number(c.req.header('content-length') ?? 0) > MAX_BODY_BYTES) throw tooLarge();
+  if (Number(c.req.header('content-length') ?? 0) > maxBytes) throw tooLarge();
   const stream = c.req.raw.body;
   if (stream === null) return '';
   const parts: Uint8Array[] = [];
@@ -73,7 +74,7 @@ async function bodyText(c: Request): Promise<string> {
       const { done, value } = await reader.read();
       if (done) break;
       bytes += value.byteLength;
-      if (bytes > MAX_BODY_BYTES) throw tooLarge();
+      if (bytes > maxBytes) throw tooLarge();
       parts.push(value);
     }
   } finally {

@@ -3,7 +3,7 @@ import { isIP } from 'node:net';
 import { HttpProblem } from './problem.ts';
 
 /** `host` without port and brackets, lower case; null when it is not one. */
-function hostOf(header: string): string | null {
+export function hostOf(header: string): string | null {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+))(?::\d{1,5})?$/.exec(header);
   const host = match?.[1] ?? match?.[2];
   return host === undefined ? null : host.toLowerCase().replace(/\.$/, '');
