@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto';
 import { AnswerCache, type Keepable } from './cache.ts';
 import { type ChainStep, followChain, MAX_CNAMES } from './chain.ts';
 import type { AddressRecord, Answer, LookupOptions, MxRecord, Resolver } from './contract.ts';
+import type { DnsHealth } from './health.ts';
 import { type DnsReply, encodeQuery, type Question, type QuestionType, readMessage } from './message.ts';
 import { dnsName, reverseName } from './name.ts';
 import { parseServer, type ServerAddress, systemServers } from './servers.ts';
@@ -25,12 +26,16 @@ export interface ResolverOptions {
   readonly maxQueries?: number;
   /** Questions that may wait for their turn; default 5,000. More are answered `no-answer` at once. */
   readonly maxWaiting?: number;
+  /** Told of every question that went to the servers. */
+  readonly health?: DnsHealth;
   /** A clock that never goes back, in ms. */
   readonly nowMs?: () => number;
 }
 
 type NoAnswer = Extract<Answer<never>, { status: 'no-answer' }>;
-type ServerResult = { readonly reply: DnsReply } | { readonly problem: string };
+type ServerResult =
+  | { readonly reply: DnsReply }
+  | { readonly problem: string /** It said nothing at all. */; readonly silent: boolean };
 
 const MAX_TTL_SECONDS = 86_400;
 const MAX_NEGATIVE_TTL_SECONDS = 300;
@@ -52,6 +57,7 @@ class StubResolver implements Resolver {
   readonly #attempts: number;
   readonly #overallMs: number;
   readonly #nowMs: () => number;
+  readonly #health: DnsHealth | undefined;
   readonly #cache: AnswerCache;
   readonly #slots: Slots;
   readonly #underWay = new Map<string, Promise<Answer<unknown>>>();
@@ -61,6 +67,7 @@ class StubResolver implements Resolver {
 
   constructor(options: ResolverOptions) {
     this.#nowMs = options.nowMs ?? (() => performance.now());
+    this.#health = options.health;
     this.#timeoutMs = options.timeoutMs ?? 2_000;
     this.#attempts = options.attempts ?? 2;
     this.#overallMs = options.overallMs ?? 8_000;
@@ -150,16 +157,31 @@ class StubResolver implements Resolver {
     if (turn === 'late') return noAnswer('too many DNS questions are under way; this one had no turn');
     try {
       const problems: string[] = [];
+      let silent = true;
+      const missed = (): NoAnswer => {
+        this.#health?.missed(question, silent, [...new Set(problems)].join('; '));
+        return noAnswer(problems.join('; '));
+      };
       for (let round = 0; round < this.#attempts; round += 1) {
         for (const server of await this.#serversInOrder()) {
           if (this.#closed) return noAnswer('the resolver was closed');
-          if (deadlineMs - this.#nowMs() < 1) return noAnswer([...problems, 'time is up'].join('; '));
+          if (deadlineMs - this.#nowMs() < 1) {
+            // Without a server asked it is our own delay.
+            if (problems.length === 0) return noAnswer('time is up');
+            problems.push('time is up');
+            return missed();
+          }
           const result = await this.#askServer(server, question, deadlineMs);
-          if ('reply' in result) return result;
+          if ('reply' in result) {
+            this.#health?.answered();
+            return result;
+          }
+          silent &&= result.silent;
           problems.push(`${server.text} ${result.problem}`);
         }
       }
-      return noAnswer(problems.join('; '));
+      // What was ended by closing is no sign of anything.
+      return this.#closed ? noAnswer(problems.join('; ')) : missed();
     } finally {
       this.#slots.release();
     }
@@ -181,9 +203,10 @@ class StubResolver implements Resolver {
       this.#silentUntilMs.delete(server.text);
       return { reply: reading.reply };
     }
-    if (reading.kind !== 'problem') return { problem: 'sent an answer that does not fit the question' };
+    if (reading.kind !== 'problem')
+      return { problem: 'sent an answer that does not fit the question', silent: false };
     if (reading.silent === true) this.#silentUntilMs.set(server.text, this.#nowMs() + AVOID_SILENT_MS);
-    return { problem: reading.text };
+    return { problem: reading.text, silent: reading.silent === true };
   }
 
   async #exchange(server: ServerAddress, question: Question, edns: boolean, deadlineMs: number) {

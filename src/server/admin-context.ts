@@ -107,6 +107,7 @@ async function status(core: Core, running: Running | null): Promise<object> {
   const { storage, config } = core;
   const stored = await storedState(storage);
   const { queue } = stored;
+  const dnsDown = core.dnsHealth.alarm();
   return {
     running: running !== null,
     hostname: config.hostname,
@@ -127,6 +128,7 @@ async function status(core: Core, running: Running | null): Promise<object> {
       ...storage.alarms(),
       ...stored.alarms,
       ...setAside(queue?.crashed ?? 0),
+      ...(dnsDown === null ? [] : [dnsDown]),
       ...(running?.alarms() ?? []),
     ],
   };

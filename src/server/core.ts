@@ -4,6 +4,7 @@
  */
 import { Directory } from '../directory/directory.ts';
 import type { Resolver } from '../dns/contract.ts';
+import { DnsHealth } from '../dns/health.ts';
 import { createResolver } from '../dns/resolver.ts';
 import type { MakeNotices } from '../notices/contract.ts';
 import type { DecisionDependencies } from '../receiving/decision.ts';
@@ -32,6 +33,7 @@ export interface Core {
   readonly storeAwayMs: () => number;
   readonly settings: SettingsService;
   readonly resolver: Resolver;
+  readonly dnsHealth: DnsHealth;
   readonly router: Router;
   readonly decision: DecisionDependencies;
   readonly trace: Trace;
@@ -53,7 +55,9 @@ export async function openCore(config: NodeConfig, folder: DataFolder, log: Log)
     settings: Pick<Settings, 'ownNames' | 'ownAddresses'>,
   ): boolean => ourselves(describe(), settings, machineAddresses()).isOwnHost(name, port);
   const settings = await SettingsService.open(storage, { secretKey, isOwnHost });
-  const resolver = createResolver(config.dnsServers.length > 0 ? { servers: config.dnsServers } : {});
+  const dnsHealth = new DnsHealth();
+  const servers = config.dnsServers.length > 0 ? { servers: config.dnsServers } : {};
+  const resolver = createResolver({ ...servers, health: dnsHealth });
   const router = new Router({ resolver, self: describe });
   const probe = new ForwardProbe({ hostname: config.hostname, settings: settings.current, routes: router });
   const decision: DecisionDependencies = {
@@ -70,8 +74,8 @@ export async function openCore(config: NodeConfig, folder: DataFolder, log: Log)
     await storage.close();
   };
   return {
-    ...{ config, folder, storage, storeAwayMs: awayMs, settings, resolver, router, decision, trace },
-    ...{ makeNotices, self, close },
+    ...{ config, folder, storage, storeAwayMs: awayMs, settings, resolver, dnsHealth },
+    ...{ router, decision, trace, makeNotices, self, close },
   };
 }
 

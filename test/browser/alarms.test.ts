@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assertNoComplaints, startSignedIn } from '../support/browser.ts';
+import { startDnsServer } from '../support/dns-server.ts';
+import { freePort } from '../support/free-port.ts';
 import { greeted, letter } from '../support/smtp-client.ts';
 import { startSmtpPeer } from '../support/smtp-peer.ts';
 
@@ -51,5 +53,31 @@ test('an SMTP host that refuses our password is an alarm on the dashboard, which
   await provider.waitForMessages(1);
   await alarms.getByText('All is well.').waitFor();
   assert.equal(await page.evaluate('globalThis.notLoadedAnew'), true);
+  assertNoComplaints(here);
+});
+
+test('DNS that answers nobody is an alarm on the dashboard, which goes with the first answer', async (t) => {
+  const port = await freePort('127.0.0.1');
+  const here = await startSignedIn(t, { config: { dns: { servers: [`127.0.0.1:${port}`] } } });
+  if (here === null) return;
+  const { page, cmail } = here;
+  const alarms = page.getByRole('region', { name: 'Alarms' });
+  await alarms.getByText('All is well.').waitFor();
+  const client = await greeted(cmail.listeners.smtp);
+  const send = async (to: string) => {
+    const from = 'anna@example.test';
+    await client.sendMessage({ from, to: [to], data: letter({ from, to, subject: 'Out' }) });
+  };
+  for (const domain of ['a.test', 'b.test', 'c.test']) await send(`bob@${domain}`);
+  await alarms
+    .getByRole('alert')
+    .getByText(/^DNS is down: 127\.0\.0\.1:\d+ /)
+    .waitFor();
+  await alarms.getByText(/set dns\.servers in cmail\.toml/).waitFor();
+  const dns = await startDnsServer({ 'd.test': ['MX 0 .'] }, { port });
+  t.after(() => dns.close());
+  await send('bob@d.test');
+  client.destroy();
+  await alarms.getByText('All is well.').waitFor();
   assertNoComplaints(here);
 });

@@ -70,7 +70,7 @@ function options(
     height,
     scales: { y: { range: (_plot, _min, max) => [0, Math.max(5, Math.ceil(max * 1.1))] } },
     axes: [
-      { ...axis, values: '{HH}:{mm}', space: 60 },
+      { ...axis, values: '{HH}:{mm}', space: 60, size: 32 },
       {
         ...axis,
         size: 44,
