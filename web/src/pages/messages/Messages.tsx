@@ -200,7 +200,7 @@ function RecipientsCell({ recipients, recipientCount }: Pick<MessageRow, 'recipi
   return (
     <>
       {recipients.slice(0, RECIPIENTS_SHOWN).map(({ address, state }) => (
-        <div key={address} className="row recipient">
+        <div key={address} className="row recipient-line">
           <span className="break">{address}</span>
           <StateMark state={state} />
         </div>
