@@ -5,7 +5,10 @@ import { assertNoComplaints, pageAddress, startSignedIn } from '../support/brows
 import type { Cmail } from '../support/cmail.ts';
 import { greeted, letter } from '../support/smtp-client.ts';
 
-const WORLD = { domains: ['example.test'], accounts: [{ address: 'anna@example.test' }] };
+const WORLD = {
+  domains: ['example.test'],
+  accounts: [{ address: 'anna@example.test' }, { address: 'bert@example.test' }],
+};
 const FROM = 'bert@example.test';
 
 /** Sends by the real door; resolves to the queue IDs. Nothing answers DNS, so what goes out waits. */
@@ -73,6 +76,9 @@ test('a message is found by sender, recipient, subject, ID and state, with story
   await page.goto(pageAddress(cmail, `/messages/${first}`));
   await page.getByRole('heading', { level: 1, name: 'Minutes of Monday' }).waitFor();
   await page.getByText('anna@example.test has it in the mailbox.').waitFor();
+  const time = page.locator('time').first();
+  assert.match((await time.textContent()) ?? '', /ago|now/, 'relative …');
+  assert.match((await time.getAttribute('title')) ?? '', /\d{4}, \d\d:\d\d:\d\d/, '… and exact on hover');
   await page.getByText('Headers', { exact: true }).click();
   await page.locator('pre', { hasText: 'Subject: Minutes of Monday' }).waitFor();
   const [download] = await Promise.all([
@@ -135,6 +141,22 @@ test('the queue: by destination, why each waits, and what is done is counted bef
   await dialog.getByText('1 message to 1 recipient').waitFor();
   await dialog.getByRole('button', { name: 'Hold' }).click();
   await page.getByText(/^Everything is held/).waitFor();
+  await page.getByRole('button', { name: 'Act on everything' }).click();
+  await page.getByRole('menuitem', { name: 'Release' }).click();
+  await dialog.getByRole('button', { name: 'Release' }).click();
+  await page.getByText(/^Everything is held/).waitFor({ state: 'detached' });
+  assert.equal((await states()).get(ids[2] ?? ''), 'queued');
+
+  await page.getByRole('button', { name: 'Actions: other.test' }).click();
+  await page.getByRole('menuitem', { name: 'Delete' }).click();
+  await dialog.getByRole('button', { name: 'Delete' }).click();
+  await page.getByText('1 deleted.').waitFor();
+  await page.getByRole('heading', { name: 'Nothing is waiting' }).waitFor();
+  const { events } = await cmail.json<{ events: { kind: string }[] }>(['message', ids[2] ?? '']);
+  assert.deepEqual(
+    events.slice(-2).map(({ kind }) => kind),
+    ['deleted', 'notice'],
+  );
   assertNoComplaints(here);
 });
 

@@ -99,6 +99,22 @@ test('domains, accounts and aliases are added, changed, disabled and removed', a
   await dialog.getByLabel('Catch-all').fill('anna@example.test');
   await dialog.getByRole('button', { name: 'Save' }).click();
   await page.getByRole('row', { name: /delivered here anna@example\.test/ }).waitFor();
+  const forwardTo = async (text: string) => {
+    await page.getByRole('button', { name: 'Actions: example.test' }).click();
+    await page.getByRole('menuitem', { name: 'Forward and catch-all' }).click();
+    await dialog.getByLabel('Forward').fill(text);
+    await dialog.getByRole('button', { name: 'Save' }).click();
+  };
+  await forwardTo('mail.branch.test:70000');
+  await dialog.getByRole('alert').waitFor();
+  await dialog.getByLabel('Forward').fill('mail.branch.test:2526');
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await page.getByRole('row', { name: /mail\.branch\.test:2526/ }).waitFor();
+  const forward = async () => (await cmail.json<{ forward: unknown }[]>(['domain', 'list']))[0]?.forward;
+  assert.deepEqual(await forward(), { host: 'mail.branch.test', port: 2526 });
+  await forwardTo('');
+  await page.getByRole('row', { name: /delivered here/ }).waitFor();
+  assert.equal(await forward(), null);
   assertNoComplaints(here);
 });
 

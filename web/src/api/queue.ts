@@ -52,14 +52,12 @@ function act({ action, selector, notice }: ActionInput, dryRun: boolean): Promis
 }
 
 /** Counts what an action would touch, and touches nothing. */
-export function useQueueCount(wanted: Omit<ActionInput, 'notice'> | null) {
+export function useQueueCount(wanted: Omit<ActionInput, 'notice'>) {
   return useQuery({
     queryKey: [...KEY, 'count', wanted],
-    enabled: wanted !== null,
     staleTime: 0,
     gcTime: 0,
-    queryFn: () =>
-      wanted === null ? { recipients: 0, messages: 0 } : act({ ...wanted, notice: false }, true),
+    queryFn: () => act({ ...wanted, notice: false }, true),
   });
 }
 

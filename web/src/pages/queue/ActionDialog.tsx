@@ -23,11 +23,15 @@ interface ActionDialogProps {
 }
 
 /** Says how much an action would touch before it is done; holding and releasing can be undone afterwards. */
-export function ActionDialog({ wanted, onClose, onDone }: ActionDialogProps) {
+export function ActionDialog({ wanted, ...props }: ActionDialogProps) {
+  // Each time anew: what was chosen for one deletion is not the choice for the next.
+  return wanted === null ? null : <Question wanted={wanted} {...props} />;
+}
+
+function Question({ wanted, onClose, onDone }: ActionDialogProps & { readonly wanted: Wanted }) {
   const [notice, setNotice] = useState(true);
   const counted = useQueueCount(wanted);
   const act = useQueueAction();
-  if (wanted === null) return null;
   const { action, selector, what } = wanted;
   const nothing = counted.data?.recipients === 0;
   const submit = async () => {
