@@ -164,12 +164,6 @@ export class Sender {
     return host === null ? [] : this.#watch.alarms(`${host.name}:${host.port}`);
   }
 
-  /** Somebody has seen to the SMTP host: forget the alarm and the refusals counted. */
-  releaseAlarm(): void {
-    this.#watch.release();
-    this.wake();
-  }
-
   /** Destinations with sessions now, or whose last attempt failed as a whole. */
   destinations(): readonly DestinationState[] {
     return this.#lanes

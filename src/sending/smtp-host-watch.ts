@@ -36,18 +36,15 @@ export class SmtpHostWatch {
       state.refused.push(message);
     }
     if (state.refused.length < POLICY_REFUSALS_TO_HOLD) return false;
-    state.alarm = `Mail is held: the SMTP host ${host} refused ${POLICY_REFUSALS_TO_HOLD} messages running: ${reply}`;
+    state.alarm =
+      `Mail is held: the SMTP host ${host} refused ${POLICY_REFUSALS_TO_HOLD} messages running: ${reply}. ` +
+      'See whether it still relays for this server and these senders, then retry the queue';
     return true;
   }
 
   /** It took a message. */
   succeeded(host: string): void {
     this.#hosts.delete(host);
-  }
-
-  /** Forgets everything: somebody has seen to it. */
-  release(): void {
-    this.#hosts.clear();
   }
 
   #state(host: string): HostState {
