@@ -9,6 +9,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { OperationError } from '../../src/admin/context.ts';
 import { operationFailure } from '../../src/admin/operation.ts';
 import { Directory } from '../../src/directory/directory.ts';
+import { DnsHealth } from '../../src/dns/health.ts';
 import { Pop3Server } from '../../src/pop3/server.ts';
 import { NoticeRate } from '../../src/receiving/notice-rate.ts';
 import { createRedecide } from '../../src/receiving/redecide.ts';
@@ -354,7 +355,7 @@ describe('a failure while the store is away', () => {
 describe('administration while the store is away', () => {
   it('status still tells what this process knows, and why it does not know more', async (t) => {
     const world = await makeWorld(t);
-    const core: Partial<Core> = { storage: world.storage };
+    const core: Partial<Core> = { storage: world.storage, dnsHealth: new DnsHealth() };
     const config = { hostname: 'mail.here.test', data: '/nowhere' } as Core['config'];
     const { status } = createAdminContext({ ...core, config } as Core, null);
     const well = (await status()) as { queue: unknown; nodes: unknown; alarms: string[] };
@@ -382,7 +383,7 @@ describe('administration while the store is away', () => {
     const part: Partial<Storage> = { nodes, nodeId: '3', counts, handedOnBytes: () => 0, alarms: () => [] };
     const storage = part as Storage;
     const config = { hostname: 'mail.here.test', data: '/nowhere' } as Core['config'];
-    const { status } = createAdminContext({ storage, config } as Core, null);
+    const { status } = createAdminContext({ storage, config, dnsHealth: new DnsHealth() } as Core, null);
     const told = (await status()) as { nodes: { id: string }[] };
     assert.deepEqual(told.nodes.map(({ id }) => id).sort(), ['2', '3', '5']);
   });
