@@ -66,7 +66,7 @@ test('by the keyboard only: signing in, finding a setting, changing and saving i
   assert.equal(value, true);
 
   await goTo(page, 'aliases', /^Aliases/);
-  await page.getByRole('heading', { level: 1, name: 'Aliases' }).waitFor();
+  await hasFocus(page, 'Aliases', 'the heading, so that who does not see it hears of the new page');
   await tabTo(page, 'Add an alias');
   await page.keyboard.press('Enter');
   await page.getByRole('dialog').waitFor();
