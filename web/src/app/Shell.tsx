@@ -15,15 +15,8 @@ export function Shell({ children }: { readonly children: ReactNode }) {
   const [finding, setFinding] = useState(false);
   const { path } = usePlace();
   useHotkeys([['mod+K', () => setFinding(true)]], []);
-  // Who reads with a screen reader is told of the new page by its heading.
-  const [first, setFirst] = useState(path);
-  useEffect(() => {
-    if (path === first) return undefined;
-    setFirst(path);
-    setMenu(false);
-    const timer = setTimeout(() => document.getElementById('page-title')?.focus({ preventScroll: true }), 60);
-    return () => clearTimeout(timer);
-  }, [path, first]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another page closes the drawer
+  useEffect(() => setMenu(false), [path]);
   return (
     <>
       <a className="skip" href="#main">

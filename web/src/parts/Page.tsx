@@ -19,8 +19,30 @@ interface PageProps {
   readonly children: ReactNode;
 }
 
+/** The path whose heading was last told of; the first one is told of by the browser itself. */
+let told = location.pathname;
+
+/**
+ * Gives the focus to the heading of a page that was gone to, so that who reads with a screen reader hears of it. Here
+ * and not where the path changes, as the page may have to be loaded first.
+ */
+function useHeadingFocus(): void {
+  const { path } = usePlace();
+  useEffect(() => {
+    if (path === told) return undefined;
+    const focus = () => {
+      told = path;
+      document.getElementById('page-title')?.focus({ preventScroll: true });
+    };
+    // After a window that closes has given back the focus.
+    const timer = setTimeout(focus, 60);
+    return () => clearTimeout(timer);
+  }, [path]);
+}
+
 /** A page with its heading; the heading is the document's title too. */
 export function Page({ title, crumbs = [], more, actions, children }: PageProps) {
+  useHeadingFocus();
   useEffect(() => {
     document.title = `${title} · ${t.product}`;
   }, [title]);
