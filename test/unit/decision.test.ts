@@ -32,6 +32,7 @@ function account(id: number, address: string, rest: Partial<Account> = {}): Acco
     usedBytes: 0,
     createdAt: 0,
     isPostmaster: id === 1,
+    forward: null,
     ...rest,
   };
 }
