@@ -35,7 +35,6 @@ type Row = OwnRecipient & { readonly lastReply?: string | null };
 /** Of a detail of an event, what names others or administrators. */
 const HIDDEN_DETAILS: ReadonlySet<string> = new Set([
   'by',
-  'destination',
   'id',
   'into',
   'kind',

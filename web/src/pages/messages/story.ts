@@ -83,6 +83,9 @@ export function chapterOf(event: StoryEvent): Chapter {
 }
 
 function receivedText({ sender, sizeBytes, source }: Record<string, unknown>): string {
+  // An account that only received it is not told who brought it.
+  if (source === undefined)
+    return words.receivedFrom(text(sender), typeof sizeBytes === 'number' ? bytes(sizeBytes) : '');
   const { kind, address, helo, user, protocol } = objectOf(source);
   const size = typeof sizeBytes === 'number' ? bytes(sizeBytes) : '';
   if (kind === 'internal') return words.madeHere(size);
