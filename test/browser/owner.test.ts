@@ -25,7 +25,7 @@ test('an owner signs in, sets up a program, follows a message, forwards, and cha
   assert.deepEqual(await page.getByRole('navigation').first().getByRole('link').allTextContents(), [
     'Messages',
     'Mail programs',
-    'Password and sign-ins',
+    'Password, sign-ins',
     'Forwarding',
   ]);
 
@@ -75,7 +75,7 @@ test('an owner signs in, sets up a program, follows a message, forwards, and cha
   await page.reload();
   await page.getByText('nothing is forwarded.').waitFor();
 
-  await page.getByRole('link', { name: 'Password and sign-ins' }).click();
+  await page.getByRole('link', { name: 'Password, sign-ins' }).click();
   await page.getByRole('row', { name: /Signed in Sending mail with laptop 127\.0\.0\.2/ }).waitFor();
   await page.getByLabel('Present password', { exact: true }).fill('guessed');
   await page.getByLabel('New password', { exact: true }).fill('several words will do');

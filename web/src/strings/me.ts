@@ -3,7 +3,7 @@ export const me = {
   nav: {
     messages: 'Messages',
     programs: 'Mail programs',
-    password: 'Password and sign-ins',
+    password: 'Password, sign-ins',
     forwarding: 'Forwarding',
   },
   toMessages: 'To your messages',
@@ -13,7 +13,7 @@ export const me = {
     aliases: (names: string) => `Mail for ${names} reaches you too.`,
     mailbox: 'In the mailbox',
     show: 'Show',
-    which: { all: 'Sent and received', sent: 'Sent', received: 'Received' },
+    which: { all: 'Everything', sent: 'Sent', received: 'Received' },
     message: 'Message',
     with: 'With',
     way: 'Way',

@@ -27,48 +27,50 @@ export default function OwnMessages() {
   const { shown, newer, showAll } = useNewer(query.data?.rows ?? NO_ROWS, which, fresh);
   return (
     <Page title={words.title} more={words.more(account.data?.address ?? '')}>
-      <Account me={account.data} />
-      <Panel flush>
-        <div className="panel-head filters">
-          <NativeSelect
-            label={words.show}
-            value={which}
-            data={WHICH.map((value) => ({ value, label: words.which[value] }))}
-            onChange={(event) => void navigate(`/?show=${event.currentTarget.value}`)}
-          />
-          <span role="status">
-            {newer > 0 && (
-              <Button variant="light" onClick={showAll}>
-                {t.mail.messages.showNewer(newer)}
-              </Button>
-            )}
-          </span>
-        </div>
-        <Answer query={query} rows={8}>
-          {({ rows }) =>
-            rows.length === 0 && !query.hasNextPage ? (
-              <Empty
-                icon="messages"
-                title={words.emptyTitle}
-                text={which === 'sent' ? words.emptySent : words.emptyText}
-              >
-                <Link href="/programs">{words.toPrograms}</Link>
-              </Empty>
-            ) : (
-              <>
-                <Table
-                  label={words.title}
-                  columns={COLUMNS}
-                  rows={shown}
-                  rowKey={({ id }) => id}
-                  rowName={({ id }) => id}
-                />
-                <MoreButton query={query} />
-              </>
-            )
-          }
-        </Answer>
-      </Panel>
+      <div className="stack">
+        <Account me={account.data} />
+        <Panel flush>
+          <div className="panel-head filters">
+            <NativeSelect
+              label={words.show}
+              value={which}
+              data={WHICH.map((value) => ({ value, label: words.which[value] }))}
+              onChange={(event) => void navigate(`/?show=${event.currentTarget.value}`)}
+            />
+            <span role="status">
+              {newer > 0 && (
+                <Button variant="light" onClick={showAll}>
+                  {t.mail.messages.showNewer(newer)}
+                </Button>
+              )}
+            </span>
+          </div>
+          <Answer query={query} rows={8}>
+            {({ rows }) =>
+              rows.length === 0 && !query.hasNextPage ? (
+                <Empty
+                  icon="messages"
+                  title={words.emptyTitle}
+                  text={which === 'sent' ? words.emptySent : words.emptyText}
+                >
+                  <Link href="/programs">{words.toPrograms}</Link>
+                </Empty>
+              ) : (
+                <>
+                  <Table
+                    label={words.title}
+                    columns={COLUMNS}
+                    rows={shown}
+                    rowKey={({ id }) => id}
+                    rowName={({ id }) => id}
+                  />
+                  <MoreButton query={query} />
+                </>
+              )
+            }
+          </Answer>
+        </Panel>
+      </div>
     </Page>
   );
 }
@@ -101,6 +103,7 @@ const COLUMNS: readonly Column<OwnMessageRow>[] = [
   {
     key: 'way',
     label: words.way,
+    plain: true,
     cell: ({ sent, received }) => (
       <span className="row">
         {sent && <Mark tone="info">{words.sent}</Mark>}
@@ -108,8 +111,8 @@ const COLUMNS: readonly Column<OwnMessageRow>[] = [
       </span>
     ),
   },
-  { key: 'with', label: words.with, cell: (row) => <With row={row} /> },
-  { key: 'state', label: words.state, cell: ({ state }) => <StateMark state={state} /> },
+  { key: 'with', label: words.with, plain: true, cell: (row) => <With row={row} /> },
+  { key: 'state', label: words.state, plain: true, cell: ({ state }) => <StateMark state={state} /> },
   { key: 'time', label: words.time, cell: ({ receivedAt }) => <Time at={receivedAt} /> },
 ];
 
