@@ -24,6 +24,12 @@ const DESCRIPTIONS: Readonly<Record<string, Describe>> = {
   'account.disable': named,
   'account.quota': ({ address, quota }) => `${words(address)}: ${words(quota)}`,
   'account.postmaster': named,
+  'account.appPassword.add': ({ address, name }, { scopes }) =>
+    `${words(address)}: ${words(name)} (${words(scopes)})`,
+  'account.appPassword.revoke': ({ address, name }) => `${words(address)}: ${words(name)}`,
+  'account.forward': (_, { address, forward }) => `${words(address)} ${forwardWords(forward)}`,
+  'me.password': (_, { address }) => words(address),
+  'me.endSessions': (_, { address }) => words(address),
   'alias.add': ({ address, targets }) => `${words(address)} to ${words(targets)}`,
   'alias.set': ({ address, targets }) => `${words(address)} to ${words(targets)}`,
   'alias.remove': named,
@@ -72,6 +78,12 @@ function selected({ selector }: Values, { recipients }: Values): string {
         ? `destination ${which.destination}`
         : 'all';
   return `${what} (${words(recipients)} recipients)`;
+}
+
+function forwardWords(forward: unknown): string {
+  if (forward === null || forward === undefined) return 'forwards to nobody';
+  const { targets, keep } = forward as Values;
+  return `forwards to ${words(targets)}, ${keep === true ? 'with' : 'without'} a copy kept`;
 }
 
 function words(value: unknown): string {

@@ -108,6 +108,8 @@ export interface AdminContext {
   readonly clientAddress: string | null;
   /** The session that calls, so that a new password does not end it; null for others. */
   readonly sessionId: string | null;
+  /** Address of the account whose owner calls; null for administrators, programs and the command line. */
+  readonly owner: string | null;
   /** Destinations with sessions, or that are failing. */
   readonly destinationStates: () => readonly DestinationState[];
   /** Mail a minute on this node, the newest last; empty without a server. */

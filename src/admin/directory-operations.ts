@@ -6,6 +6,7 @@ import { parseSize } from '../settings/text.ts';
 import type { Account, Domain } from '../storage/contract.ts';
 import { findAliasLoop, MAX_ALIAS_TARGETS, unknownTargets } from './alias-check.ts';
 import { type AdminContext, OperationError } from './context.ts';
+import { checkedForward } from './forward-check.ts';
 import {
   addressArgument,
   type OperationTable,
@@ -133,6 +134,24 @@ export const accountOperations: OperationTable = {
     await storage.setQuota(account.address, quotaBytes);
     return { address: account.address, quotaBytes };
   }),
+
+  /** null: mail stays in the mailbox. */
+  'account.forward': operation(
+    z.strictObject({
+      address: name,
+      forward: z.strictObject({ targets: z.array(name).min(1).max(100), keep: z.boolean() }).nullable(),
+    }),
+    async ({ storage, settings, wakeSender }, args) => {
+      const account = await existingAccount(storage, args.address);
+      const forward =
+        args.forward === null
+          ? null
+          : await checkedForward(storage, settings.current(), account, args.forward);
+      await storage.setAccountForward(account.address, forward);
+      wakeSender();
+      return { address: account.address, forward };
+    },
+  ),
 
   'account.postmaster': operation(z.strictObject({ address: name }), async ({ storage }, args) => {
     const account = await existingAccount(storage, args.address);
@@ -311,14 +330,15 @@ function addressOf(row: { readonly address: string }): string {
   return row.address;
 }
 
-function accountJson(account: Account) {
-  const { address, enabled, quotaBytes, usedBytes, isPostmaster } = account;
+export function accountJson(account: Account) {
+  const { address, enabled, quotaBytes, usedBytes, isPostmaster, forward } = account;
   return {
     address,
     enabled,
     quotaBytes,
     usedBytes,
     isPostmaster,
+    forward,
     createdAt: new Date(account.createdAt).toISOString(),
   };
 }

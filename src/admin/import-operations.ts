@@ -132,6 +132,7 @@ function withoutWriting(context: AdminContext): AdminContext {
       usedBytes: 0,
       createdAt: 0,
       isPostmaster: false,
+      forward: null,
     }),
     addAlias: async () => undefined,
   };

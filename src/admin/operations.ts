@@ -7,6 +7,7 @@ import { dnsOperations } from './dns-operations.ts';
 import { formOperations } from './form-operations.ts';
 import { importOperations } from './import-operations.ts';
 import { mailOperations } from './mail-operations.ts';
+import { meOperations } from './me-operations.ts';
 import { nodeOperations } from './node-operations.ts';
 import type { OperationTable } from './operation.ts';
 import { queueOperations } from './queue-operations.ts';
@@ -24,6 +25,7 @@ const table: ReadonlyMap<string, OperationTable[string]> = new Map(
     ...aliasOperations,
     ...importOperations,
     ...signInOperations,
+    ...meOperations,
     ...dnsOperations,
     ...queueOperations,
     ...searchOperations,

@@ -1,5 +1,5 @@
 /** A message and its timeline as sentences for an administrator: `queue show ID`, `message ID`. */
-import { ROUTE_WORDS, RULE_WORDS, STAGE_WORDS } from '../mail/story-words.ts';
+import { ROUTE_WORDS, ruleWords, STAGE_WORDS } from '../mail/story-words.ts';
 import { formatBytes, formatTime, plain } from './output.ts';
 
 export interface EventView {
@@ -105,7 +105,7 @@ function receivedText({ sender, sizeBytes, source }: Record<string, unknown>): s
 }
 
 function decidedText(who: string, { rule, original, destination, into }: Record<string, unknown>): string {
-  const because = `${RULE_WORDS[text(rule)] ?? 'decided'} (rule ${text(rule)})`;
+  const because = `${ruleWords(text(rule))} (rule ${text(rule)})`;
   if (Array.isArray(into)) return `${who} decided again: now goes to ${into.join(', ')}: ${because}`;
   const from = typeof original === 'string' && original !== who ? ` for ${original}` : '';
   const where = typeof destination === 'string' ? `waits to be sent to ${destination}` : 'stays here';

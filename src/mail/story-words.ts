@@ -1,8 +1,11 @@
+import { forwarderOf } from './forward-rule.ts';
+
 /** Words for what a timeline names by short keys; the command line and the page tell the story with them. */
 
 /** Why a recipient was decided as it was, by the name of the rule. */
-export const RULE_WORDS: Readonly<Record<string, string>> = {
+const RULE_WORDS: Readonly<Record<string, string>> = {
   account: 'there is an account of this address',
+  'account-forward': 'the account forwards its mail',
   alias: 'an alias leads there',
   subaddress: 'the part after the + is ignored',
   'catch-all': 'the catch-all of the domain leads there',
@@ -15,6 +18,13 @@ export const RULE_WORDS: Readonly<Record<string, string>> = {
   loop: 'the message came back to this server',
   'postmaster-notice': 'postmaster is told of what could be told to nobody else',
 };
+
+/** Words of a rule; what is not known is shown as it is. */
+export function ruleWords(rule: string): string {
+  const forwarder = forwarderOf(rule);
+  if (forwarder !== null) return `the account ${forwarder} forwards its mail there`;
+  return RULE_WORDS[rule] ?? rule;
+}
 
 /** The way an attempt took, by `via`. */
 export const ROUTE_WORDS: Readonly<Record<string, string>> = {

@@ -5,6 +5,7 @@
 import { type Directory, type Found, findUser } from '../directory/directory.ts';
 import { type Address, parseAddress } from '../mail/address.ts';
 import { describeError } from '../mail/failure.ts';
+import { ACCOUNT_FORWARD, accountForwardRule } from '../mail/forward-rule.ts';
 import { type Reply, reply } from '../mail/reply.ts';
 import type { RouteStep, Target } from '../routing/contract.ts';
 import type { Settings } from '../settings/values.ts';
@@ -245,10 +246,11 @@ function decideFound(work: Work, found: Exclude<Found, { type: 'unknown' }>): Pr
   return decideTargets(work, [found.target], 'catch-all');
 }
 
-function decideAccount(work: Work, account: Account, rule: string): Decision {
+function decideAccount(work: Work, account: Account, rule: string): Promise<Decision> | Decision {
   const trouble = accountTrouble(work, account);
   if (trouble !== null) return trouble;
   step(work, `${account.address} is an account here`);
+  if (account.forward !== null) return decideAccountForward(work, account, rule);
   return end(work, 'local', rule, ACCEPTED(work.recipient.text), {
     recipients: [local(work, account, rule)],
   });
@@ -266,6 +268,8 @@ function accountTrouble(work: Work, account: Account): Decision | null {
     );
   }
   const { quotaBytes, usedBytes } = account;
+  // What does not go into the mailbox needs no room there.
+  if (account.forward?.keep === false) return null;
   if (quotaBytes !== null && (usedBytes >= quotaBytes || usedBytes + work.declaredSizeBytes > quotaBytes)) {
     step(work, `the account ${account.address} is over its quota: ${usedBytes} of ${quotaBytes} bytes`);
     const answer = reply(452, '4.2.2', `<${shown}> this mailbox is full; please try again later`);
@@ -285,15 +289,35 @@ function local(work: Work, account: Account, rule: string): NewRecipient {
   return { address: account.address, original, rule, to: { type: 'local', delivery } };
 }
 
+/** A target still to be followed. */
+interface Lead {
+  readonly text: string;
+  /** Of the recipients it becomes. */
+  readonly rule: string;
+  /** The account whose own forward leads there; what cannot be forwarded stays in its mailbox. */
+  readonly forwarder: Account | null;
+}
+
 interface Expansion {
   readonly recipients: NewRecipient[];
   /** The first reason why a target could not be used. */
   trouble: Decision | null;
 }
 
+/** The account's own forward: its targets, and its mailbox too where a copy is kept or nothing else is left. */
+async function decideAccountForward(work: Work, account: Account, rule: string): Promise<Decision> {
+  const expansion: Expansion = { recipients: [], trouble: null };
+  const seen = new Set([work.recipient.text.toLowerCase()]);
+  await follow(work, intoAccount(work, account, rule, expansion, seen), expansion, seen);
+  return endExpansion(work, expansion, ACCOUNT_FORWARD);
+}
+
 /** Alias, catch-all and address forwards: every target followed to mailboxes and outward addresses. */
 async function decideTargets(work: Work, targets: readonly string[], rule: string): Promise<Decision> {
-  const expansion = await expand(work, targets, rule);
+  return endExpansion(work, await expand(work, targets, rule), rule);
+}
+
+function endExpansion(work: Work, expansion: Expansion, rule: string): Decision {
   if (
     expansion.trouble !== null &&
     (expansion.recipients.length === 0 || expansion.trouble.decision === 'deferred')
@@ -310,15 +334,25 @@ async function decideTargets(work: Work, targets: readonly string[], rule: strin
 async function expand(work: Work, targets: readonly string[], rule: string): Promise<Expansion> {
   const expansion: Expansion = { recipients: [], trouble: null };
   const seen = new Set<string>([work.recipient.text.toLowerCase()]);
-  let level = targets;
+  const level = targets.map((text) => ({ text, rule, forwarder: null }));
+  return follow(work, level, expansion, seen);
+}
+
+async function follow(
+  work: Work,
+  first: readonly Lead[],
+  expansion: Expansion,
+  seen: Set<string>,
+): Promise<Expansion> {
+  let level = first;
   for (let depth = 0; level.length > 0 && depth < MAX_ALIAS_DEPTH; depth += 1) {
-    const next: string[] = [];
-    for (const text of level) {
-      const key = text.toLowerCase();
+    const next: Lead[] = [];
+    for (const lead of level) {
+      const key = lead.text.toLowerCase();
       if (seen.has(key)) continue;
       seen.add(key);
       if (seen.size > MAX_EXPANSION) return tooLarge(work, expansion);
-      next.push(...(await expandOne(work, text, rule, expansion)));
+      next.push(...(await expandOne(work, lead, expansion, seen)));
     }
     level = next;
   }
@@ -343,10 +377,12 @@ function tooLarge(work: Work, expansion: Expansion): Expansion {
 /** Follows one target; what it leads to further is returned, what it is in the end goes into the expansion. */
 async function expandOne(
   work: Work,
-  text: string,
-  rule: string,
+  lead: Lead,
   expansion: Expansion,
-): Promise<readonly string[]> {
+  seen: Set<string>,
+): Promise<readonly Lead[]> {
+  const { text, rule, forwarder } = lead;
+  const follows = (targets: readonly string[]) => targets.map((target) => ({ ...lead, text: target }));
   const parsed = parseAddress(text);
   if (!parsed.ok) {
     step(work, `the target ${text} is not a valid address and is left out`);
@@ -355,30 +391,72 @@ async function expandOne(
   const address = parsed.value;
   const domain = await work.deps.directory.domain(address.domain);
   if (domain === null || (domain.forward !== null && 'host' in domain.forward)) {
+    if (domain === null && forwarder !== null && !work.settings.externalForwards) {
+      step(work, `forwarding to other servers is turned off: mail for ${address.text} stays in the mailbox`);
+      deliver(work, forwarder, 'account', expansion);
+      return [];
+    }
     step(work, `${address.text} goes to the outgoing queue`);
     expansion.recipients.push(toQueue(work, address, rule));
     return [];
   }
-  if (domain.forward !== null) return [domain.forward.address];
+  if (domain.forward !== null) return follows([domain.forward.address]);
   const found = await findUser(work.deps.directory, address.localPart, domain);
-  if (found.type === 'alias') return found.alias.targets;
-  if (found.type === 'catch-all') return [found.target];
+  if (found.type === 'alias') return follows(found.alias.targets);
+  if (found.type === 'catch-all') return follows([found.target]);
+  if (found.type === 'unknown' && forwarder !== null) {
+    step(work, `the target ${address.text} does not exist: its mail stays in the mailbox`);
+    deliver(work, forwarder, 'account', expansion);
+    return [];
+  }
   const account = found.type === 'account' ? found.account : await postmasterFor(work, address);
   if (account === null) return [];
   const trouble = accountTrouble(work, account);
+  if (trouble !== null && forwarder !== null) {
+    step(work, `what cannot be forwarded to ${account.address} stays with ${forwarder.address}`);
+    deliver(work, forwarder, 'account', expansion);
+    return [];
+  }
   if (trouble !== null) {
     if (expansion.trouble?.decision !== 'deferred') expansion.trouble = trouble;
     return [];
   }
-  step(work, `${address.text} is delivered to the account ${account.address}`);
-  if (
-    !expansion.recipients.some(
-      (other) => other.to.type === 'local' && other.to.delivery.accountId === account.id,
-    )
-  ) {
-    expansion.recipients.push(local(work, account, rule));
+  if (found.type === 'account' && account.forward !== null) {
+    return intoAccount(work, account, rule, expansion, seen);
   }
+  step(work, `${address.text} is delivered to the account ${account.address}`);
+  deliver(work, account, rule, expansion);
   return [];
+}
+
+/**
+ * An account that forwards: where to. Its mailbox gets the message too when a copy is kept, or when every target was
+ * met already, as when two accounts forward to each other: mail is never dropped for that.
+ */
+function intoAccount(
+  work: Work,
+  account: Account,
+  rule: string,
+  expansion: Expansion,
+  seen: Set<string>,
+): readonly Lead[] {
+  const { targets = [], keep = true } = account.forward ?? {};
+  seen.add(account.address.toLowerCase());
+  const left = targets.filter((target) => !seen.has(target.toLowerCase()));
+  const words = keep ? 'and keeps a copy' : 'and keeps no copy';
+  step(work, `the account ${account.address} forwards to ${targets.join(', ')} ${words}`);
+  if (left.length === 0) step(work, `these were met already, so the mail stays with ${account.address}`);
+  if (keep || left.length === 0) deliver(work, account, rule, expansion);
+  const forwarded = { rule: accountForwardRule(account.address), forwarder: account };
+  return left.map((text) => ({ text, ...forwarded }));
+}
+
+/** Into the mailbox, once. */
+function deliver(work: Work, account: Account, rule: string, expansion: Expansion): void {
+  const there = expansion.recipients.some(
+    ({ to }) => to.type === 'local' && to.delivery.accountId === account.id,
+  );
+  if (!there) expansion.recipients.push(local(work, account, rule));
 }
 
 /** A target that does not exist in a hosted domain is a mistake of ours: its mail is kept by postmaster. */

@@ -22,7 +22,7 @@ export function createRedecide(deps: DecisionDependencies, settings: CurrentSett
       settings: settings(),
       purpose: 'queue',
     });
-    if (recipient.rule === LOOP_RULE && decision.assumedExternal) {
+    if (recipient.rule === LOOP_RULE && decision.target?.type === 'external') {
       const text = `<${recipient.address}> the message came back to this server: a mail loop`;
       return { type: 'failed', failure: failure(554, '5.4.6', text) };
     }

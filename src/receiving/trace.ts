@@ -8,6 +8,7 @@ import { formatMessageId, type MessageId } from '../mail/message-id.ts';
 /** Header bytes looked at: a hundred hops take about 20 KB, and the newest hops stand in front. */
 const SCAN_LIMIT_BYTES = 64 * 1024;
 const TOKEN_BYTES = 16;
+const FORWARDED = 'X-CMail-Forwarded';
 const TOKEN = /\(cmail-token ([0-9A-Z]{1,12})\.([0-9a-f]{32})\)/g;
 
 export interface TraceInput {
@@ -51,6 +52,16 @@ export class Trace {
       `\t(cmail-token ${id}.${this.#mac(id).toString('hex')});\r\n` +
       `\t${mailDate(input.receivedAt)}\r\n`
     );
+  }
+
+  /** A field that tells this server, and nobody else, that an account forwarded the message; CRLF-ended. */
+  forwardField(account: string): string {
+    return `${FORWARDED}: ${this.#mac(`forward ${account.toLowerCase()}`).toString('hex')}\r\n`;
+  }
+
+  /** True when that account forwarded the message already. */
+  wasForwardedBy(account: string, header: string): boolean {
+    return header.includes(this.forwardField(account));
   }
 
   /** True when the header section holds a token that only this server could have made. */

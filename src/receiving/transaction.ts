@@ -2,6 +2,7 @@
 
 import type { TlsFacts } from '../listening/start-tls.ts';
 import type { Address } from '../mail/address.ts';
+import { forwarderOf } from '../mail/forward-rule.ts';
 import { formatMessageId, type MessageId } from '../mail/message-id.ts';
 import { type Reply, reply } from '../mail/reply.ts';
 import { findSubject } from '../mail/subject.ts';
@@ -115,10 +116,30 @@ export class Transaction {
         `Too many hops: ${hops} Received lines, at most ${settings.hopLimit} are taken (a mail loop?)`,
       );
     }
+    if (this.#accepted.length > 0 && this.#accepted.every((one) => this.#onlyForwardedAgain(one, header))) {
+      return reply(554, '5.4.6', 'The account that this message is for forwarded it already: a mail loop');
+    }
     if (this.#accepted.every((one) => one.assumedExternal) && this.#trace.isOurs(header)) {
       return reply(554, '5.4.6', 'This message was sent out by this server and came back: a mail loop');
     }
     return null;
+  }
+
+  /** An account forwards a message to other servers once: what comes back from there would go round for ever. */
+  #forwardedAgain({ rule, to }: NewRecipient, header: string): boolean {
+    const forwarder = forwarderOf(rule);
+    return to.type === 'queue' && forwarder !== null && this.#trace.wasForwardedBy(forwarder, header);
+  }
+
+  #onlyForwardedAgain({ recipients }: Accepted, header: string): boolean {
+    return recipients.length > 0 && recipients.every((one) => this.#forwardedAgain(one, header));
+  }
+
+  /** One field for each account that forwards this message to other servers. */
+  #forwardFields(recipients: readonly NewRecipient[]): string {
+    const outward = recipients.filter(({ to }) => to.type === 'queue');
+    const forwarders = new Set(outward.flatMap(({ rule }) => forwarderOf(rule) ?? []));
+    return [...forwarders].map((account) => this.#trace.forwardField(account)).join('');
   }
 
   /** Each mailbox and each outward address once; what came back in a loop is marked for its notice. */
@@ -126,11 +147,17 @@ export class Transaction {
     const looped = this.#accepted.some((one) => one.assumedExternal) && this.#trace.isOurs(header);
     const unique = new Map<string, NewRecipient>();
     for (const one of this.#accepted) {
+      const again = this.#onlyForwardedAgain(one, header);
       for (const recipient of one.recipients) {
         const { to } = recipient;
+        // Where the mailbox has it, the forward is left out; else its sender is told.
+        if (!again && this.#forwardedAgain(recipient, header)) continue;
         const key = to.type === 'local' ? `account ${to.delivery.accountId}` : `address ${recipient.address}`;
         if (unique.has(key)) continue;
-        unique.set(key, looped && one.assumedExternal ? { ...recipient, rule: LOOP_RULE } : recipient);
+        unique.set(
+          key,
+          again || (looped && one.assumedExternal) ? { ...recipient, rule: LOOP_RULE } : recipient,
+        );
       }
     }
     return [...unique.values()];
@@ -179,6 +206,7 @@ export class Transaction {
         eightBit,
         header:
           this.#trace.receivedField({ id, hostname, helo, address, protocol, tls, receivedAt }) +
+          this.#forwardFields(recipients) +
           this.#missing(facts, messageHeader, receivedAt),
         receivedAt,
         recipients,

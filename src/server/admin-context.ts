@@ -90,6 +90,7 @@ export function createAdminContext(core: Core, running: Running | null): AdminCo
     hashPassword,
     clientAddress: null,
     sessionId: null,
+    owner: null,
     destinationStates: () => running?.destinations() ?? [],
     traffic: (minutes) => running?.traffic(minutes) ?? [],
     sendTestMessage: (message) => sendTestMessage(core, message),

@@ -41,6 +41,8 @@ export function buildSettings(values: ReadonlyMap<string, string>): Settings {
       recipientsPerMessage: read(table.submissionRecipients),
       anySender: read(table.submissionAnySender),
     }),
+    ownersPage: read(table.ownersPage),
+    externalForwards: read(table.externalForwards),
     strangers: Object.freeze({
       sessions: Object.freeze({
         total: read(table.sessionsTotal),

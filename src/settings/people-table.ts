@@ -2,7 +2,7 @@
 import { parseAddress } from '../mail/address.ts';
 import { setting } from './definition.ts';
 import { parsed, unparsed } from './text.ts';
-import { type EntryType, integer, list, seconds } from './types.ts';
+import { type EntryType, integer, list, onOff, seconds } from './types.ts';
 
 const NEXT_MESSAGE = 'From the next message.';
 const NEXT_CONNECTION = 'From the next connection.';
@@ -51,6 +51,25 @@ export const submissionTable = {
     default: '',
     help: 'Addresses of accounts whose sender is not checked, such as that of a list server. All others send from their own address, an alias that leads to them, or either with +tag; anything else gets 550 5.7.1.',
     effect: 'From the next MAIL of every open session.',
+  }),
+};
+
+export const ownersTable = {
+  ownersPage: setting({
+    key: 'page.accounts',
+    label: 'Page for the owners of accounts',
+    type: onOff(),
+    default: 'on',
+    help: 'Whoever has an account may sign in to the page with its address and password, and sees there the own messages, app passwords, sign-ins and forwards, nothing else. Off: only administrators can sign in, and open sessions of accounts end at once.',
+    effect: 'At once.',
+  }),
+  externalForwards: setting({
+    key: 'account.externalForwards',
+    label: 'Accounts may forward to other servers',
+    type: onOff(),
+    default: 'on',
+    help: 'Whether the owner of an account may have mail forwarded to addresses that are not of this server. Off: such forwards cannot be entered, and mail of those that were stays in the mailbox. Forwards within the hosted domains are always possible.',
+    effect: 'From the next recipient.',
   }),
 };
 

@@ -3,7 +3,7 @@
  * error texts and docs/settings.md come from it. To add one, add an entry here and its line in `build.ts`.
  */
 import { type AnySetting, setting } from './definition.ts';
-import { strangersTable, submissionTable } from './people-table.ts';
+import { ownersTable, strangersTable, submissionTable } from './people-table.ts';
 import { phaseTimeouts } from './timeouts.ts';
 import {
   choice,
@@ -268,6 +268,7 @@ export const table = {
   ...smtpHost,
   ...queueAndRouting,
   ...submissionTable,
+  ...ownersTable,
   ...strangersTable,
   ...phaseTimeouts,
 };

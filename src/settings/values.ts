@@ -93,6 +93,10 @@ export interface Settings {
   /** Bytes a second that data must average. */
   readonly minDataRate: number;
   readonly submission: SubmissionSettings;
+  /** Owners of accounts may sign in to the page. */
+  readonly ownersPage: boolean;
+  /** An account may forward to addresses of other servers. */
+  readonly externalForwards: boolean;
   readonly strangers: StrangerSettings;
   readonly timeouts: PhaseTimeouts;
   readonly historyKeepMs: number;

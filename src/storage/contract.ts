@@ -7,6 +7,7 @@ import type { MessageId } from '../mail/message-id.ts';
 import type { AccessStore } from './access-contract.ts';
 import type { CredentialStore } from './credentials-contract.ts';
 import type { NodeStore } from './nodes-contract.ts';
+import type { AccountForward, OwnerStore } from './owner-contract.ts';
 import type { SearchStore } from './search-contract.ts';
 
 export type StorageErrorKind =
@@ -324,6 +325,8 @@ export interface Account {
   readonly usedBytes: number;
   readonly createdAt: number;
   readonly isPostmaster: boolean;
+  /** Its owner's, null without one. */
+  readonly forward: AccountForward | null;
 }
 
 export interface Alias {
@@ -365,7 +368,9 @@ export interface DirectoryStore {
   }): Promise<Account>;
   /** `conflict` when it is the server's postmaster. Its mail goes with it. */
   removeAccount(address: string): Promise<void>;
-  setPassword(address: string, passwordHash: string): Promise<void>;
+  /** Also ends the account's sessions at the page, but `keepSession`. */
+  setPassword(address: string, passwordHash: string, keepSession?: string): Promise<void>;
+  /** Disabling also ends its sessions at the page. */
   setEnabled(address: string, enabled: boolean): Promise<void>;
   setQuota(address: string, quotaBytes: number | null): Promise<void>;
   movePostmaster(address: string): Promise<void>;
@@ -444,6 +449,7 @@ export interface Storage
     MailboxStore,
     SettingsStore,
     CredentialStore,
+    OwnerStore,
     NodeStore {
   /** Known at once; never given twice, also across nodes and crashes. */
   nextMessageId(): MessageId;

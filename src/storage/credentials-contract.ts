@@ -21,7 +21,7 @@ export interface SignInRecord {
   readonly outcome: 'ok' | 'refused';
   /** The client's address. */
   readonly address: string;
-  /** `smtp`, `submission` or `pop3`. */
+  /** `smtp`, `submission`, `pop3` or `page`. */
   readonly service: string;
   /** Name of the app password used; null for the account's own, or when refused. */
   readonly appPassword: string | null;

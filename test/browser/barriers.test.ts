@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Page } from 'playwright-core';
 import {
+  ADMIN,
   assertNoComplaints,
   barriers,
   openPage,
@@ -26,27 +27,33 @@ function sideways(page: Page): Promise<number> {
 test('no page has a barrier, in light and in dark; none is wider than a phone', async (t) => {
   const browser = await startBrowser(t);
   if (browser === null) return;
-  const { cmail, pages } = await startWorld(t);
+  const { cmail, pages, owner, ownPages } = await startWorld(t);
+  const ways = [
+    { pages, who: ADMIN },
+    { pages: ownPages, who: owner },
+  ];
   for (const [scheme, width] of [
     ['light', 1280],
     ['dark', 390],
   ] as const) {
-    const watched = await openPage(browser, { scheme, width });
-    await signIn(watched.page, cmail);
-    for (const [name, path] of Object.entries(pages)) {
-      await watched.page.goto(pageAddress(cmail, path));
-      await settled(watched.page);
-      assert.deepEqual(await barriers(watched.page), [], `${name}, ${scheme}, ${width} px`);
-      assert.equal(await sideways(watched.page), 0, `${name} scrolls sideways at ${width} px`);
+    for (const { pages: here, who } of ways) {
+      const watched = await openPage(browser, { scheme, width });
+      await signIn(watched.page, cmail, '/', who);
+      for (const [name, path] of Object.entries(here)) {
+        await watched.page.goto(pageAddress(cmail, path));
+        await settled(watched.page);
+        assert.deepEqual(await barriers(watched.page), [], `${name}, ${scheme}, ${width} px`);
+        assert.equal(await sideways(watched.page), 0, `${name} scrolls sideways at ${width} px`);
+      }
+      await watched.page.emulateMedia({ colorScheme: scheme === 'light' ? 'dark' : 'light' });
+      for (const [name, path] of Object.entries(here)) {
+        await watched.page.goto(pageAddress(cmail, path));
+        await settled(watched.page);
+        assert.deepEqual(await barriers(watched.page), [], `${name}, not ${scheme}, ${width} px`);
+      }
+      assertNoComplaints(watched);
+      await watched.context.close();
     }
-    await watched.page.emulateMedia({ colorScheme: scheme === 'light' ? 'dark' : 'light' });
-    for (const [name, path] of Object.entries(pages)) {
-      await watched.page.goto(pageAddress(cmail, path));
-      await settled(watched.page);
-      assert.deepEqual(await barriers(watched.page), [], `${name}, not ${scheme}, ${width} px`);
-    }
-    assertNoComplaints(watched);
-    await watched.context.close();
   }
 });
 

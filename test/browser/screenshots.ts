@@ -61,7 +61,7 @@ async function main(folder: string, readme: boolean): Promise<void> {
 }
 
 async function takeAll(t: CleanUp, browser: Browser, folder: string): Promise<void> {
-  const { cmail, pages } = await startWorld(t);
+  const { cmail, pages, owner, ownPages } = await startWorld(t);
   const empty = await startCmailWithPage(t);
   for (const [width, height] of SIZES) {
     for (const scheme of SCHEMES) {
@@ -80,6 +80,13 @@ async function takeAll(t: CleanUp, browser: Browser, folder: string): Promise<vo
       await editAdvanced(page);
       await shoot(page, folder, `smtp-advanced-edited${end}`);
       await context.close();
+      const own = await openPage(browser, { width, height, scheme });
+      await signIn(own.page, cmail, '/', owner);
+      for (const [name, path] of Object.entries(ownPages)) {
+        await own.page.goto(pageAddress(cmail, path));
+        await shoot(own.page, folder, name + end);
+      }
+      await own.context.close();
     }
   }
 }

@@ -11,7 +11,12 @@ export interface World {
   readonly cmail: Cmail;
   /** Every page of the administration, by a name for its picture. */
   readonly pages: Readonly<Record<string, string>>;
+  /** An account's owner, and every page of hers. */
+  readonly owner: { readonly name: string; readonly password: string };
+  readonly ownPages: Readonly<Record<string, string>>;
 }
+
+const OWNER = { name: 'anna@example.com', password: 'secret-password' };
 
 const SUBJECTS = [
   'Minutes of Monday',
@@ -39,7 +44,11 @@ export async function startWorld(t: CleanUp): Promise<World> {
   });
   t.after(() => dns.close());
   const cmail = await startCmailWithPage(t, {
-    config: { hostname: 'mail.example.com', dns: { servers: [dns.address] } },
+    config: {
+      hostname: 'mail.example.com',
+      dns: { servers: [dns.address] },
+      listen: { submission: ['127.0.0.1:0'], submissions: ['127.0.0.1:0'], pop3s: ['127.0.0.1:0'] },
+    },
     domains: ['example.com', 'branch.example.com'],
     accounts: [
       { address: 'anna@example.com', quota: '2GB' },
@@ -63,7 +72,18 @@ export async function startWorld(t: CleanUp): Promise<World> {
   await cmail.run(['domain', 'forward', 'branch.example.com', '--to', 'mail.branch.example.com']);
   const story = await sendMail(cmail);
   await cmail.run(['settings', 'set', 'smtp.socketTimeout', '45']);
-  return { cmail, pages: pagesOf(story) };
+  await cmail.run(['account', 'app-password', 'add', OWNER.name, 'phone']);
+  await cmail.run(['account', 'app-password', 'add', OWNER.name, 'copier', '--scope', 'send']);
+  await cmail.run(['account', 'forward', OWNER.name, '--to', 'anna@home.example,dora@example.com']);
+  const ownPages = {
+    'my-messages': '/',
+    'my-message': `/messages/${story}`,
+    'my-programs': '/programs',
+    'my-password': '/password',
+    'my-forwarding': '/forwarding',
+    'my-not-found': '/queue',
+  };
+  return { cmail, pages: pagesOf(story), owner: OWNER, ownPages };
 }
 
 async function sendMail(cmail: Cmail): Promise<string> {

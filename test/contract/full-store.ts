@@ -38,6 +38,17 @@ export async function fillStore(storage: Storage): Promise<void> {
     tls: null,
     reason: null,
   };
+  await storage.setAccountForward(bob.address, { targets: ['bob@example.net'], keep: false });
+  const session = {
+    id: 's1',
+    accountId: ann.id,
+    createdAt: 1,
+    lastSeenAt: 2,
+    expiresAt: 3,
+    address: '::1',
+    userAgent: '\u00e9',
+  };
+  await storage.addAccountSession({ ...session, tokenHash: 't1' });
   await storage.recordSignIn(bob.id, { ...signIn, outcome: 'ok' });
   await makeAccount(storage, 'gone@example.com');
   await storage.removeAccount('gone@example.com');
@@ -148,7 +159,7 @@ export async function describeStore(storage: Storage): Promise<object> {
     for (const { uid } of entries) contents.push(await digest(await storage.openEntry(id, uid)));
     mailboxes.push({ address, uidValidity, entries, contents, hash: await storage.passwordHash(id) });
     const [appPasswords, signIns] = [await storage.appPasswords(id), await storage.signIns(id, 10)];
-    mailboxes.push({ appPasswords, signIns });
+    mailboxes.push({ appPasswords, signIns, sessions: await storage.accountSessions(id) });
   }
   const messages: object[] = [];
   for (let id = 1; id < 200; id += 1) {

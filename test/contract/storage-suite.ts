@@ -6,6 +6,7 @@ import { credentialSuite } from './storage-credentials.ts';
 import { directorySuite } from './storage-directory.ts';
 import type { MakePlace } from './storage-fixture.ts';
 import { nodeSuite } from './storage-node.ts';
+import { ownerSuite } from './storage-owner.ts';
 import { queueSuite } from './storage-queue.ts';
 import { queueActionsSuite } from './storage-queue-actions.ts';
 import { searchSuite } from './storage-search.ts';
@@ -16,6 +17,7 @@ export function storageSuite(engine: string, makePlace: MakePlace): void {
   queueActionsSuite(engine, makePlace);
   directorySuite(engine, makePlace);
   credentialSuite(engine, makePlace);
+  ownerSuite(engine, makePlace);
   nodeSuite(engine, makePlace);
   accessSuite(engine, makePlace);
   searchSuite(engine, makePlace);

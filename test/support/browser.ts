@@ -110,10 +110,15 @@ export async function openPage(browser: Browser, look: PageLook = {}): Promise<W
 }
 
 /** Types name and password. */
-export async function signIn(page: Page, cmail: Cmail, path = '/'): Promise<void> {
+export async function signIn(
+  page: Page,
+  cmail: Cmail,
+  path = '/',
+  who: { readonly name: string; readonly password: string } = ADMIN,
+): Promise<void> {
   await page.goto(pageAddress(cmail, path));
-  await page.getByLabel('Name', { exact: true }).fill(ADMIN.name);
-  await page.getByLabel('Password', { exact: true }).fill(ADMIN.password);
+  await page.getByLabel('Name', { exact: true }).fill(who.name);
+  await page.getByLabel('Password', { exact: true }).fill(who.password);
   await page.getByRole('button', { name: 'Sign in' }).click();
   await page.locator('#page-title').waitFor();
 }

@@ -23,6 +23,8 @@ const peer = z.strictObject({
   handBack: z.boolean().optional(),
   /** Recipients it adds to what it hands back. */
   handBackAlso: z.array(z.string()).optional(),
+  /** Hands back to these recipients instead. */
+  handBackOnly: z.array(z.string()).optional(),
 });
 
 const send = z.strictObject({

@@ -154,10 +154,21 @@ export class ScenarioWorld {
   }
 
   #script(peer: ScenarioPeer, ourselves: Endpoint): PeerScript {
-    const { hostname, extensions, at, recipients, auth, dripMs, handBackAlso } = peer;
+    const { hostname, extensions, at, recipients, auth, dripMs, handBackAlso, handBackOnly } = peer;
     const tls = peer.tls === undefined ? undefined : this.#certificates?.[peer.tls];
     const handBackTo = peer.handBack ? ourselves : undefined;
-    return { hostname, extensions, at, recipients, auth, dripMs, tls, handBackTo, handBackAlso };
+    return {
+      hostname,
+      extensions,
+      at,
+      recipients,
+      auth,
+      dripMs,
+      tls,
+      handBackTo,
+      handBackAlso,
+      handBackOnly,
+    };
   }
 }
 

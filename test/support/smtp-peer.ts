@@ -56,6 +56,8 @@ export interface PeerScript {
   readonly handBackTo?: Endpoint;
   /** Recipients added to what is handed back. */
   readonly handBackAlso?: readonly string[];
+  /** To these recipients instead. */
+  readonly handBackOnly?: readonly string[];
   /** Called just before and just after the peer writes a 2yz reply to the final dot. */
   readonly beforeTaken?: () => void;
   readonly afterTaken?: () => void;
@@ -359,9 +361,9 @@ class Conversation {
   }
 
   #handBack(message: PeerMessage): void {
-    const { handBackTo, handBackAlso = [] } = this.#peer.current;
+    const { handBackTo, handBackAlso = [], handBackOnly } = this.#peer.current;
     if (handBackTo === undefined) return;
-    handBack(handBackTo, { ...message, to: [...message.to, ...handBackAlso] }).then(
+    handBack(handBackTo, { ...message, to: handBackOnly ?? [...message.to, ...handBackAlso] }).then(
       (reply) => this.#peer.handedBack.push(reply),
       (error: unknown) => this.#peer.handedBack.push(String(error)),
     );

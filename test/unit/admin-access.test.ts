@@ -13,6 +13,8 @@ import { openWorld } from './admin-support.ts';
 
 const ORIGIN = { address: '192.0.2.1', userAgent: 'test', secure: false };
 
+const ANNA = { kind: 'administrator', name: 'anna' } as const;
+
 function secretOf(cookie: string): string {
   return /^cmail_session=([^;]+)/.exec(cookie)?.[1] ?? '';
 }
@@ -22,8 +24,12 @@ describe('sessions', () => {
     const { storage } = await openWorld(t);
     await storage.addAdministrator({ name: 'anna', passwordHash: 'x', onlyFirst: true });
     let now = 1_000_000;
-    const sessions = new Sessions(storage, () => now);
-    const idle = secretOf((await sessions.open('anna', ORIGIN)).cookie);
+    const sessions = new Sessions(
+      storage,
+      () => true,
+      () => now,
+    );
+    const idle = secretOf((await sessions.open(ANNA, ORIGIN)).cookie);
     now += SESSION_IDLE_MS - 1;
     assert.equal((await sessions.bySecret(idle))?.author, 'anna');
     now += SESSION_IDLE_MS;
@@ -31,7 +37,7 @@ describe('sessions', () => {
     assert.deepEqual(await storage.sessions(), []);
 
     const startedAt = now;
-    const busy = secretOf((await sessions.open('anna', ORIGIN)).cookie);
+    const busy = secretOf((await sessions.open(ANNA, ORIGIN)).cookie);
     while (now + SESSION_IDLE_MS / 2 < startedAt + SESSION_ABSOLUTE_MS) {
       now += SESSION_IDLE_MS / 2;
       assert.notEqual(await sessions.bySecret(busy), null);
@@ -43,7 +49,11 @@ describe('sessions', () => {
   it('a token is refused once it has expired, and says so', async (t) => {
     const { storage, context } = await openWorld(t);
     let now = Date.now();
-    const sessions = new Sessions(storage, () => now);
+    const sessions = new Sessions(
+      storage,
+      () => true,
+      () => now,
+    );
     const made = (await runOperation(context, 'token.add', { name: 'x', scopes: ['read'], days: 1 })) as {
       token: string;
     };

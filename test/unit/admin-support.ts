@@ -113,6 +113,7 @@ export async function openWorld(t: TestContext): Promise<World> {
       hashPassword: async (plain) => `hash of ${plain}`,
       clientAddress: null,
       sessionId: null,
+      owner: null,
       destinationStates: () => [],
       traffic: () => [],
       sendTestMessage: async () => 1,

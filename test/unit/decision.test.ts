@@ -32,6 +32,7 @@ function account(id: number, address: string, rest: Partial<Account> = {}): Acco
     usedBytes: 0,
     createdAt: 0,
     isPostmaster: id === 1,
+    forward: null,
     ...rest,
   };
 }
@@ -343,5 +344,80 @@ describe('a queued recipient decided again', () => {
 
   it('to a full mailbox waits', async () => {
     assert.equal((await again('full@here.test')).type, 'deferred');
+  });
+});
+
+describe("an account's own forward", () => {
+  const forwards = (address: string, targets: readonly string[], keep: boolean, id = 10) =>
+    account(id, address, { forward: { targets, keep } });
+  const asked = async (
+    accounts: readonly Account[],
+    recipient = 'f@here.test',
+    settings: Record<string, string> = {},
+  ) => {
+    const deps = world({ accounts: [...ACCOUNTS, ...accounts] });
+    const parsed = parseAddress(recipient);
+    assert.ok(parsed.ok);
+    const decision = await decide(deps, {
+      recipient: parsed.value,
+      client: EXTERNAL,
+      sender: null,
+      declaredSizeBytes: 0,
+      settings: buildSettings(new Map(Object.entries(settings))),
+      purpose: 'rcpt',
+    });
+    const leads = decision.recipients.map(({ address, rule, to }) =>
+      [to.type === 'local' ? `#${to.delivery.accountId}` : address, rule].join(' '),
+    );
+    return {
+      code: decision.reply.code,
+      decision: decision.decision,
+      rule: decision.rule,
+      leads,
+      decided: decision,
+    };
+  };
+  const RULE = 'account-forward:f@here.test';
+
+  it('goes outward for a stranger too, with or without a copy, and names the account', async () => {
+    const kept = await asked([forwards('f@here.test', ['x@far.test'], true)]);
+    assert.deepEqual(
+      [kept.code, kept.decision, kept.rule, kept.leads],
+      [250, 'local', 'account-forward', ['#10 account', `x@far.test ${RULE}`]],
+    );
+    assert.ok(kept.decided.steps.some(({ text }) => /f@here.test forwards to x@far.test/.test(text)));
+    const gone = await asked([forwards('f@here.test', ['x@far.test'], false)]);
+    assert.deepEqual([gone.decision, gone.leads], ['external', [`x@far.test ${RULE}`]]);
+  });
+
+  it('leads to mailboxes and through aliases here, and counts for tags', async () => {
+    const { leads } = await asked([forwards('f@here.test', ['team@here.test'], false)], 'f+tag@here.test');
+    assert.deepEqual([...leads].sort(), [`#1 ${RULE}`, `#2 ${RULE}`, `x@far.test ${RULE}`]);
+  });
+
+  it('stays in the mailbox where it cannot go: outside turned off, nobody there, disabled, in a circle', async () => {
+    const off = await asked([forwards('f@here.test', ['x@far.test'], false)], 'f@here.test', {
+      'account.externalForwards': 'off',
+    });
+    assert.deepEqual([off.code, off.leads], [250, ['#10 account']]);
+    for (const target of ['nobody@here.test', 'off@here.test', 'full@here.test', 'f@here.test']) {
+      const { code, leads } = await asked([forwards('f@here.test', [target], false)]);
+      assert.deepEqual([target, code, leads], [target, 250, ['#10 account']]);
+    }
+    const circle = await asked([
+      forwards('f@here.test', ['g@here.test'], false),
+      forwards('g@here.test', ['f@here.test'], false, 11),
+    ]);
+    assert.deepEqual([circle.code, circle.leads], [250, [`#11 ${RULE}`]]);
+  });
+
+  it('needs no room in a mailbox that gets no copy, and a disabled account forwards nothing', async () => {
+    const full = { quotaBytes: 10, usedBytes: 10 };
+    const spared = await asked([{ ...forwards('f@here.test', ['x@far.test'], false), ...full }]);
+    assert.equal(spared.code, 250);
+    const kept = await asked([{ ...forwards('f@here.test', ['x@far.test'], true), ...full }]);
+    assert.equal(kept.code, 452);
+    const disabled = await asked([{ ...forwards('f@here.test', ['x@far.test'], false), enabled: false }]);
+    assert.equal(disabled.code, 550);
   });
 });

@@ -9,6 +9,7 @@ import type { AppPassword, SignInRecord } from '../../src/storage/credentials-co
 const ANN: Account = {
   ...{ id: 1, address: 'ann@here.test', enabled: true, quotaBytes: null, usedBytes: 0, createdAt: 0 },
   isPostmaster: true,
+  forward: null,
 };
 const APP = 'abcd-efgh-ijkl-mnop-qrst-uvwx';
 

@@ -4,7 +4,8 @@ import { common } from './strings/common.ts';
 import { dashboard } from './strings/dashboard.ts';
 import { directory } from './strings/directory.ts';
 import { mail } from './strings/mail.ts';
+import { me } from './strings/me.ts';
 import { settings } from './strings/settings.ts';
 import { setup } from './strings/setup.ts';
 
-export const t = { ...common, access, dashboard, directory, mail, settings, setup } as const;
+export const t = { ...common, access, dashboard, directory, mail, me, settings, setup } as const;

@@ -108,6 +108,7 @@ async function serve(
       author: caller?.author ?? 'setup',
       clientAddress: origin.address,
       sessionId: caller?.session?.id ?? null,
+      owner: caller?.owner ?? null,
     },
     caller,
     origin,
@@ -173,6 +174,7 @@ async function callerOf(
   }
   const caller = await identify(options, c, origin);
   if (caller === null) throw unauthorized('you are not signed in, or the session has ended');
+  checkKind(caller, route);
   if (caller.session === null) checkScope(caller, route);
   else if (changes) {
     checkOrigin(c.req.raw.headers);
@@ -187,10 +189,22 @@ async function callerOf(
   return caller;
 }
 
+/** The owner of an account reaches the own account and the own session only, and nobody else reaches that. */
+function checkKind({ kind }: Caller, { access, accounts }: RouteShape): void {
+  if (kind === 'account' ? access === 'owner' || accounts === true : access !== 'owner') return;
+  throw new HttpProblem({
+    status: 403,
+    detail:
+      kind === 'account'
+        ? 'this is for administrators; you are signed in as the owner of an account'
+        : 'this is for the owner of an account, signed in with its address and password',
+  });
+}
+
 /** Who is signed in can be asked with any token. */
 function checkScope({ scopes }: Caller, { access, path }: RouteShape): void {
   if (path === '/session' && access === 'read') return;
-  if (access !== 'session' && scopes.includes(access)) return;
+  if (access !== 'session' && access !== 'owner' && scopes.includes(access)) return;
   throw new HttpProblem({
     status: 403,
     detail:

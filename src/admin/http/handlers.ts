@@ -2,6 +2,7 @@
 import { type AdminContext, OperationError } from '../context.ts';
 import { runOperation } from '../operations.ts';
 import { passwordStrength } from '../password-strength.ts';
+import { meHandlers } from './handlers-me.ts';
 import type { LiveStreams } from './live-stream.ts';
 import type { RouteAnswer, RouteInput, RouteName } from './routes.ts';
 import { type Caller, type Origin, removedCookie, SESSION_IDLE_MS, type Sessions } from './sessions.ts';
@@ -43,6 +44,7 @@ export function createHandlers(parts: HandlerParts): Handlers {
     ...queueHandlers(),
     ...directoryHandlers(),
     ...serverHandlers(parts),
+    ...meHandlers(),
   };
 }
 
@@ -86,7 +88,7 @@ function accessHandlers({
         onlyFirst: true,
       })) as { name: string };
       setup.used();
-      const opened = await sessions.open(added.name, call.origin);
+      const opened = await sessions.open({ kind: 'administrator', name: added.name }, call.origin);
       call.header('set-cookie', opened.cookie);
       return sessionJson(opened.caller, call.context);
     },
@@ -99,8 +101,7 @@ function accessHandlers({
     },
     session: async ({ caller, context }) => sessionJson(known(caller), context),
     signOut: async (call) => {
-      const { session } = known(call.caller);
-      if (session !== null) await call.context.storage.removeSession(session.id);
+      await sessions.end(known(call.caller));
       call.header('set-cookie', removedCookie(call.origin.secure));
       return undefined;
     },
@@ -263,12 +264,15 @@ function directoryHandlers(): Part<
     account: (call, { params }) => run<'account'>(call, 'account.get', params),
     addAccount: (call, { body }) => run<'addAccount'>(call, 'account.add', body),
     changeAccount: async (call, { params, body }) => {
-      const { enabled, quota, password, isPostmaster } = body;
+      const { enabled, quota, password, isPostmaster, forward } = body;
       if (quota !== undefined) {
         await runOperation(call.context, 'account.quota', { ...params, quota: quota ?? 'none' });
       }
       if (password !== undefined)
         await runOperation(call.context, 'account.password', { ...params, password });
+      if (forward !== undefined) {
+        await runOperation(call.context, 'account.forward', { ...params, forward });
+      }
       if (isPostmaster === true) await runOperation(call.context, 'account.postmaster', params);
       if (enabled !== undefined) {
         await runOperation(call.context, enabled ? 'account.enable' : 'account.disable', params);
@@ -323,9 +327,10 @@ function known(caller: Caller | null): Caller {
   return caller;
 }
 
-function sessionJson({ author, csrf, scopes, session }: Caller, { hostname }: AdminContext) {
+function sessionJson({ kind, author, owner, csrf, scopes, session }: Caller, { hostname }: AdminContext) {
   return {
-    name: author,
+    kind,
+    name: owner ?? author,
     hostname,
     csrf,
     scopes: [...scopes],

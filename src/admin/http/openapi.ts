@@ -10,6 +10,7 @@ const ACCESS_WORDS: Readonly<Record<RouteShape['access'], string>> = {
   session: 'A signed-in administrator; no token.',
   read: 'A signed-in administrator, or a token with scope read.',
   write: 'A signed-in administrator, or a token with scope write.',
+  owner: 'The owner of an account, signed in at the page; no administrator, no token.',
   'mail-source': 'A signed-in administrator, or a token with scope mail-source.',
 };
 
@@ -52,10 +53,15 @@ function operationOf(name: string, route: RouteShape, components: Map<string, Js
     operationId: name,
     tags: [route.tag],
     summary: route.summary,
-    description: ACCESS_WORDS[route.access],
+    description: `${ACCESS_WORDS[route.access]}${route.accounts ? ' The owner of an account too.' : ''}`,
     ...(route.access === 'none'
       ? { security: [] }
-      : { security: [{ session: [] }, ...(route.access === 'session' ? [] : [{ token: [] }])] }),
+      : {
+          security: [
+            { session: [] },
+            ...(route.access === 'session' || route.access === 'owner' ? [] : [{ token: [] }]),
+          ],
+        }),
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(route.body === undefined
       ? {}

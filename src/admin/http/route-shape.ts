@@ -4,9 +4,10 @@ import { pageQuery, shortText } from './shapes/common.ts';
 
 /**
  * Who may call: `none` anybody; `session` a signed-in browser only; else whoever has the scope, which a
- * signed-in administrator always has.
+ * signed-in administrator always has. `owner`: a session of an account, which may call nothing else but what is marked
+ * `accounts`.
  */
-export type RouteAccess = 'none' | 'session' | 'read' | 'write' | 'mail-source';
+export type RouteAccess = 'none' | 'session' | 'read' | 'write' | 'mail-source' | 'owner';
 
 export interface RouteShape {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -15,6 +16,8 @@ export interface RouteShape {
   readonly tag: string;
   readonly summary: string;
   readonly access: RouteAccess;
+  /** About the session itself: sessions of accounts may call it too. */
+  readonly accounts?: true;
   readonly params?: z.ZodObject;
   readonly query?: z.ZodObject;
   readonly body?: z.ZodType;

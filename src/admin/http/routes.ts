@@ -2,12 +2,13 @@
 import type { z } from 'zod';
 import { ACCESS_ROUTES } from './routes-access.ts';
 import { MAIL_ROUTES } from './routes-mail.ts';
+import { ME_ROUTES } from './routes-me.ts';
 
 export type { RouteAccess, RouteShape } from './route-shape.ts';
 
 export const BASE = '/api/v1';
 
-export const ROUTES = { ...ACCESS_ROUTES, ...MAIL_ROUTES } as const;
+export const ROUTES = { ...ACCESS_ROUTES, ...MAIL_ROUTES, ...ME_ROUTES } as const;
 
 export type RouteName = keyof typeof ROUTES;
 

@@ -1,6 +1,7 @@
 /** Who calls: browsers by a session cookie, programs by an API token. */
 import { createHash, randomBytes, randomUUID, timingSafeEqual } from 'node:crypto';
 import { verifyPassword } from '../../directory/password.ts';
+import { parseAddress } from '../../mail/address.ts';
 import type { AdminSession } from '../../storage/access-contract.ts';
 import type { Storage } from '../../storage/contract.ts';
 import { secretHash, TOKEN_PREFIX } from '../access-operations.ts';
@@ -16,6 +17,11 @@ const TOUCH_EVERY_MS = 30_000;
 const SECRET_BYTES = 32;
 const MAX_USER_AGENT = 300;
 
+/** Begins the secret of an account's session, which is looked for elsewhere than an administrator's. */
+const ACCOUNT_PREFIX = 'account.';
+/** Longer ones are nobody's. */
+const MAX_NAME = 320;
+
 export const COOKIE = 'cmail_session';
 /** RFC 6265bis §4.1.3.2: only over TLS, for this host, for the whole of it. */
 export const SECURE_COOKIE = `__Host-${COOKIE}`;
@@ -24,15 +30,27 @@ export const SECURE_COOKIE = `__Host-${COOKIE}`;
 const NOBODY_HASH =
   '$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA';
 
+/** Somebody who has a password for the page. An account's name is its address. */
+export type SignInSubject =
+  | { readonly kind: 'administrator'; readonly name: string }
+  | { readonly kind: 'account'; readonly name: string; readonly accountId: number };
+
 export interface Caller {
+  readonly kind: 'administrator' | 'account' | 'token';
   /** For the history and the audit. */
   readonly author: string;
+  /** Address of the account; null for administrators and tokens. */
+  readonly owner: string | null;
+  /** Empty for the owner of an account. */
   readonly scopes: readonly string[];
   /** null for a token. */
-  readonly session: AdminSession | null;
+  readonly session: PageSession | null;
   /** What a changing call of this session must send back; null for a token. */
   readonly csrf: string | null;
 }
+
+/** What sessions of both kinds are. */
+export type PageSession = Omit<AdminSession, 'administrator'>;
 
 /** What a request says of where it comes from. */
 export interface Origin {
@@ -41,20 +59,28 @@ export interface Origin {
   readonly secure: boolean;
 }
 
+interface Found {
+  readonly subject: SignInSubject;
+  readonly session: PageSession;
+}
+
 export class Sessions {
   readonly #storage: Storage;
   readonly #nowMs: () => number;
   readonly #throttle: LoginThrottle;
+  readonly #ownersPage: () => boolean;
 
-  constructor(storage: Storage, nowMs: () => number = Date.now) {
+  /** `ownersPage`: whether owners of accounts may sign in now. */
+  constructor(storage: Storage, ownersPage: () => boolean, nowMs: () => number = Date.now) {
     this.#storage = storage;
+    this.#ownersPage = ownersPage;
     this.#nowMs = nowMs;
     this.#throttle = new LoginThrottle(nowMs);
   }
 
   /** Rejects with an `HttpProblem` 401 or 429. */
   async signIn(name: string, password: string, origin: Origin): Promise<{ caller: Caller; cookie: string }> {
-    const who = name.trim().toLowerCase().slice(0, 100);
+    const who = name.trim().toLowerCase().slice(0, MAX_NAME);
     const waitMs = this.#throttle.waitMs(origin.address, who);
     if (waitMs > 0) {
       const seconds = Math.ceil(waitMs / 1000);
@@ -64,45 +90,112 @@ export class Sessions {
         headers: { 'retry-after': String(seconds) },
       });
     }
-    const hash = await this.#storage.administratorHash(who);
-    const right = await verifyPassword(password, hash ?? NOBODY_HASH);
-    if (hash === null || !right) {
+    const subject = await this.#subjectOf(who, password, origin);
+    if (subject === null) {
       this.#throttle.failed(origin.address, who);
       throw new HttpProblem({ status: 401, detail: 'name or password is wrong', mend: 'Enter them again.' });
     }
+    // The password is right: what else a subject of either kind has to show is asked for here, and nowhere else.
     this.#throttle.succeeded(origin.address, who);
-    return this.open(who, origin);
+    return this.open(subject, origin);
+  }
+
+  /** Whose password it is; null when it is nobody's. An account's counts where it is not an administrator's. */
+  async #subjectOf(who: string, password: string, origin: Origin): Promise<SignInSubject | null> {
+    const hash = await this.#storage.administratorHash(who);
+    const right = await verifyPassword(password, hash ?? NOBODY_HASH);
+    if (hash !== null && right) return { kind: 'administrator', name: who };
+    if (!who.includes('@')) return null;
+    const address = parseAddress(who);
+    const account = address.ok ? await this.#storage.account(address.value.text) : null;
+    // Checked also for an account that does not exist, so that the answer takes as long.
+    const accountHash = account === null ? null : await this.#storage.passwordHash(account.id);
+    const matches = await verifyPassword(password, accountHash ?? NOBODY_HASH);
+    if (account === null) return null;
+    const reason =
+      accountHash === null || !matches
+        ? 'wrong password'
+        : !account.enabled
+          ? 'the account is disabled'
+          : this.#ownersPage()
+            ? null
+            : 'the page for owners of accounts is turned off';
+    await this.#record(account.id, origin, reason);
+    if (reason === 'wrong password') return null;
+    if (reason !== null)
+      throw new HttpProblem({ status: 401, detail: reason, mend: 'Ask the administrator.' });
+    return { kind: 'account', name: account.address, accountId: account.id };
+  }
+
+  #record(accountId: number, { address, secure }: Origin, reason: string | null): Promise<void> {
+    return this.#storage.recordSignIn(accountId, {
+      outcome: reason === null ? 'ok' : 'refused',
+      address,
+      service: 'page',
+      appPassword: null,
+      tls: secure ? 'TLS' : null,
+      reason,
+    });
   }
 
   /** A session for somebody who has shown who he is. */
-  async open(administrator: string, origin: Origin): Promise<{ caller: Caller; cookie: string }> {
-    const secret = randomBytes(SECRET_BYTES).toString('base64url');
+  async open(subject: SignInSubject, origin: Origin): Promise<{ caller: Caller; cookie: string }> {
+    const random = randomBytes(SECRET_BYTES).toString('base64url');
+    const secret = subject.kind === 'account' ? ACCOUNT_PREFIX + random : random;
     const now = this.#nowMs();
-    const session: AdminSession = {
+    const session: PageSession = {
       id: randomUUID(),
-      administrator,
       createdAt: now,
       lastSeenAt: now,
       expiresAt: now + SESSION_ABSOLUTE_MS,
       address: origin.address,
       userAgent: origin.userAgent.slice(0, MAX_USER_AGENT),
     };
-    await this.#storage.addSession({ ...session, tokenHash: secretHash(secret) });
-    return { caller: callerOf(session, secret), cookie: cookieOf(secret, origin.secure) };
+    const tokenHash = secretHash(secret);
+    if (subject.kind === 'account') {
+      await this.#storage.addAccountSession({ ...session, accountId: subject.accountId, tokenHash });
+    } else {
+      await this.#storage.addSession({ ...session, administrator: subject.name, tokenHash });
+    }
+    return { caller: callerOf(subject, session, secret), cookie: cookieOf(secret, origin.secure) };
+  }
+
+  /** Ends the session of a caller; a token has none. */
+  async end({ kind, session }: Caller): Promise<void> {
+    if (session === null) return;
+    if (kind === 'account') await this.#storage.removeAccountSession(session.id);
+    else await this.#storage.removeSession(session.id);
   }
 
   /** The caller behind a cookie; null when it is nobody's, or the session ended. */
   async bySecret(secret: string): Promise<Caller | null> {
-    const session = await this.#storage.session(secretHash(secret));
+    const found = secret.startsWith(ACCOUNT_PREFIX)
+      ? await this.#accountSession(secret)
+      : await this.#administratorSession(secret);
+    if (found === null) return null;
+    const { subject, session } = found;
     const now = this.#nowMs();
-    if (session === null) return null;
+    const caller = callerOf(subject, session, secret);
     if (session.expiresAt <= now || session.lastSeenAt + SESSION_IDLE_MS <= now) {
-      await this.#storage.removeSession(session.id);
+      await this.end(caller);
       return null;
     }
-    if (now - session.lastSeenAt < TOUCH_EVERY_MS) return callerOf(session, secret);
-    await this.#storage.touchSession(session.id, now);
-    return callerOf({ ...session, lastSeenAt: now }, secret);
+    if (now - session.lastSeenAt < TOUCH_EVERY_MS) return caller;
+    if (subject.kind === 'account') await this.#storage.touchAccountSession(session.id, now);
+    else await this.#storage.touchSession(session.id, now);
+    return callerOf(subject, { ...session, lastSeenAt: now }, secret);
+  }
+
+  async #administratorSession(secret: string): Promise<Found | null> {
+    const session = await this.#storage.session(secretHash(secret));
+    return session && { subject: { kind: 'administrator', name: session.administrator }, session };
+  }
+
+  async #accountSession(secret: string): Promise<Found | null> {
+    const found = this.#ownersPage() ? await this.#storage.accountSession(secretHash(secret)) : null;
+    if (found === null) return null;
+    const { account, ...session } = found;
+    return { subject: { kind: 'account', name: account, accountId: session.accountId }, session };
   }
 
   /** The caller behind a token. Rejects with an `HttpProblem` 401 that says what is wrong with it. */
@@ -126,12 +219,15 @@ export class Sessions {
       });
     }
     if (now - (found.lastUsedAt ?? 0) >= TOUCH_EVERY_MS) await this.#storage.touchToken(found.id, now);
-    return { author: `token ${found.name}`, scopes: found.scopes, session: null, csrf: null };
+    const author = `token ${found.name}`;
+    return { kind: 'token', author, owner: null, scopes: found.scopes, session: null, csrf: null };
   }
 }
 
-function callerOf(session: AdminSession, secret: string): Caller {
-  return { author: session.administrator, scopes: SCOPES, session, csrf: csrfOf(secret) };
+function callerOf({ kind, name }: SignInSubject, session: PageSession, secret: string): Caller {
+  const csrf = csrfOf(secret);
+  if (kind === 'administrator') return { kind, author: name, owner: null, scopes: SCOPES, session, csrf };
+  return { kind, author: `account ${name}`, owner: name, scopes: [], session, csrf };
 }
 
 /** Bound to the session and of no use as its secret. */

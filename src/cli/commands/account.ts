@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import { readNewPassword } from '../input.ts';
+import { UsageError } from '../io.ts';
 import { formatBytes, formatTime } from '../output.ts';
-import { type CliSession, change, readList } from '../session.ts';
+import { type CliSession, change, read, readList } from '../session.ts';
 
 interface AccountRow {
   readonly address: string;
@@ -10,6 +11,12 @@ interface AccountRow {
   readonly usedBytes: number;
   readonly isPostmaster: boolean;
   readonly createdAt: string;
+  readonly forward: Forward | null;
+}
+
+interface Forward {
+  readonly targets: readonly string[];
+  readonly keep: boolean;
 }
 
 interface PasswordOptions {
@@ -22,6 +29,7 @@ export function addAccountCommands(program: Command, session: CliSession): void 
   addCreation(account, session);
   addListing(account, session);
   addChanges(account, session);
+  addForward(account, session);
 }
 
 function addCreation(account: Command, session: CliSession): void {
@@ -65,7 +73,9 @@ function addListing(account: Command, session: CliSession): void {
             formatBytes(row.usedBytes),
             row.quotaBytes === null ? '-' : formatBytes(row.quotaBytes),
             formatTime(row.createdAt),
-            row.isPostmaster ? 'postmaster' : '',
+            [row.isPostmaster ? 'postmaster' : '', row.forward === null ? '' : forwardWords(row.forward)]
+              .filter(Boolean)
+              .join('; '),
           ],
         ],
         empty: 'No accounts.',
@@ -101,4 +111,54 @@ function addChanges(account: Command, session: CliSession): void {
             : `${done.address} has ${formatBytes(done.quotaBytes)}`,
       ),
     );
+}
+
+function addForward(account: Command, session: CliSession): void {
+  account
+    .command('forward <address> [none]')
+    .description("show where an account's mail is forwarded to, or change it; none: nowhere")
+    .option('--to <addresses>', 'up to five addresses, with commas between them')
+    .option('--keep <on|off>', 'whether a copy stays in the mailbox', 'on')
+    .option('--json', 'as JSON')
+    .action(
+      async (
+        address: string,
+        none: string | undefined,
+        { to, keep }: { to?: string; keep: string },
+        command: Command,
+      ) => {
+        if (none === undefined && to === undefined) {
+          await read<AccountRow>(
+            session,
+            command,
+            'account.get',
+            { address },
+            ({ forward }) => `${forward === null ? 'no forward' : forwardWords(forward)}\n`,
+          );
+          return;
+        }
+        if ((none !== undefined && (none !== 'none' || to !== undefined)) || !/^(?:on|off)$/.test(keep)) {
+          throw new UsageError(
+            'it is not clear what to forward',
+            'Give --to ADDRESSES, with --keep on or off, or the word none.',
+          );
+        }
+        const targets = (to ?? '').split(',').map((one) => one.trim());
+        const forward = to === undefined ? null : { targets, keep: keep === 'on' };
+        await change<{ address: string; forward: Forward | null }>(
+          session,
+          command,
+          'account.forward',
+          { address, forward },
+          (done) =>
+            done.forward === null
+              ? `${done.address} forwards to nobody`
+              : `${done.address} ${forwardWords(done.forward)}`,
+        );
+      },
+    );
+}
+
+function forwardWords({ targets, keep }: Forward): string {
+  return `forwards to ${targets.join(', ')}, ${keep ? 'and keeps a copy' : 'without a copy'}`;
 }

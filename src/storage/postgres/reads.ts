@@ -13,6 +13,7 @@ import type { In, Out, ReadOps, StoredContent } from '../shared/operations.ts';
 import { CHECKS, SHOWN } from '../shared/verify-checks.ts';
 import type { Runner } from './connection.ts';
 import { credentialReads } from './credentials.ts';
+import { ownerReads } from './owner.ts';
 import { accessReads } from './read-access.ts';
 import * as queue from './read-queue.ts';
 import { searchReads } from './read-search.ts';
@@ -43,6 +44,7 @@ export function makeReads(db: Runner, nodeId: string): Omit<Reads, 'verify'> {
     ...settingReads(db),
     ...accessReads(db),
     ...searchReads(db),
+    ...ownerReads(db),
   };
 }
 

@@ -151,8 +151,20 @@ const CREDENTIALS: readonly string[] = [
   )`,
 ];
 
+/** Sessions of accounts at the page, their forwards, and who sent a message by signing in: SQLite's version 5. */
+const OWNER: readonly string[] = [
+  `CREATE TABLE account_session (
+    token_hash text PRIMARY KEY, id text NOT NULL UNIQUE, account_id bigint NOT NULL, created_at bigint NOT NULL,
+    last_seen_at bigint NOT NULL, expires_at bigint NOT NULL, address text NOT NULL, user_agent text NOT NULL
+  )`,
+  'CREATE INDEX account_session_of ON account_session (account_id)',
+  'ALTER TABLE account ADD COLUMN forward_to text',
+  'ALTER TABLE account ADD COLUMN forward_keep integer NOT NULL DEFAULT 1',
+  'CREATE INDEX message_by_user ON message (source_user, received_at, id) WHERE source_user IS NOT NULL',
+];
+
 /** Step n brings a store from version n to n + 1; a step that was released is never edited. */
-export const MIGRATIONS: readonly (readonly string[])[] = [VERSION_1, ACCESS_AND_SEARCH, CREDENTIALS];
+export const MIGRATIONS: readonly (readonly string[])[] = [VERSION_1, ACCESS_AND_SEARCH, CREDENTIALS, OWNER];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 
 const ATTEMPTS = 10;

@@ -102,7 +102,9 @@ export const ACCESS: Handlers = {
 
   sweepAccess: async ({ tx }, { now, idleBefore, keepMs }) => {
     const before = now - keepMs;
-    await tx.run('DELETE FROM admin_session WHERE expires_at <= $1 OR last_seen_at < $2', [now, idleBefore]);
+    for (const table of ['admin_session', 'account_session']) {
+      await tx.run(`DELETE FROM ${table} WHERE expires_at <= $1 OR last_seen_at < $2`, [now, idleBefore]);
+    }
     await tx.run('DELETE FROM api_token WHERE expires_at < $1 OR revoked_at < $1', [before]);
     await tx.run('DELETE FROM audit WHERE at < $1', [before]);
   },

@@ -4,6 +4,7 @@ import { type AccountRow, accountOf, domainPart, lookupName } from '../shared/di
 import type { In, WriteOps } from '../shared/operations.ts';
 import type { Runner } from './connection.ts';
 import { forgetCredentials } from './credentials.ts';
+import { endAccountSessions } from './owner.ts';
 import { databaseTime, type WriteContext } from './write-context.ts';
 
 export type DirectoryChange =
@@ -18,7 +19,8 @@ export type DirectoryChange =
   | 'setQuota'
   | 'movePostmaster'
   | 'addAlias'
-  | 'removeAlias';
+  | 'removeAlias'
+  | 'setAccountForward';
 
 type Change<K extends DirectoryChange> = (tx: Runner, input: In<WriteOps, K>) => Promise<unknown>;
 
@@ -69,10 +71,22 @@ export const DIRECTORY: { readonly [K in DirectoryChange]: Change<K> } = {
     await tx.run('UPDATE mailbox SET account_id = NULL WHERE account_id = $1', [row.id]);
     await tx.run('DELETE FROM account WHERE id = $1', [row.id]);
     await forgetCredentials(tx, row.id);
+    await endAccountSessions(tx, row.id, null);
   },
-  setPassword: (tx, { address, passwordHash }) => setAccount(tx, address, 'password_hash', passwordHash),
-  setEnabled: (tx, { address, enabled }) => setAccount(tx, address, 'enabled', enabled ? 1 : 0),
+  setPassword: async (tx, { address, passwordHash, keepSession }) => {
+    const id = await setAccount(tx, address, 'password_hash', passwordHash);
+    await endAccountSessions(tx, id, keepSession);
+  },
+  setEnabled: async (tx, { address, enabled }) => {
+    const id = await setAccount(tx, address, 'enabled', enabled ? 1 : 0);
+    if (!enabled) await endAccountSessions(tx, id, null);
+  },
   setQuota: (tx, { address, quotaBytes }) => setAccount(tx, address, 'quota', quotaBytes),
+  setAccountForward: async (tx, { address, forward }) => {
+    const targets = forward === null ? null : JSON.stringify(forward.targets);
+    await setAccount(tx, address, 'forward_to', targets);
+    await setAccount(tx, address, 'forward_keep', forward?.keep === false ? 0 : 1);
+  },
   movePostmaster: async (tx, { address }) => {
     await needAccount(tx, address);
     await tx.run('UPDATE account SET postmaster = 0 WHERE postmaster = 1');
@@ -142,11 +156,12 @@ async function addAccount(tx: Runner, input: In<WriteOps, 'addAccount'>): Promis
 async function setAccount(
   tx: Runner,
   address: string,
-  column: 'password_hash' | 'enabled' | 'quota',
+  column: 'password_hash' | 'enabled' | 'quota' | 'forward_to' | 'forward_keep',
   value: string | number | null,
-): Promise<void> {
+): Promise<number> {
   const { id } = await needAccount(tx, address);
   await tx.run(`UPDATE account SET ${column} = $1 WHERE id = $2`, [value, id]);
+  return id;
 }
 
 async function needDomain(tx: Runner, name: string): Promise<void> {

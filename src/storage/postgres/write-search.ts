@@ -1,6 +1,12 @@
 /** What is searched, kept up to date from the list of new and finished messages. */
 import { findSubject } from '../../mail/subject.ts';
-import { foundNumber, searchedAddress, searchedWords } from '../shared/search-states.ts';
+import {
+  addressesOf,
+  foundNumber,
+  type SearchedRecipient,
+  searchedAddress,
+  searchedWords,
+} from '../shared/search-states.ts';
 import { type JsonRow, numbers, type Runner } from './connection.ts';
 import type { WriteContext } from './write-context.ts';
 
@@ -36,8 +42,8 @@ export async function indexMessages({ tx }: WriteContext, { limit }: { limit: nu
     'SELECT id, body_id, sender, received_at, subject FROM message WHERE id = ANY ($1::bigint[])',
     [ids],
   );
-  const recipients = await tx.run<{ message_id: number; address: string; original: string; state: number }>(
-    'SELECT message_id, address, original, state FROM recipient WHERE message_id = ANY ($1::bigint[])',
+  const recipients = await tx.run<SearchedRecipient & { message_id: number; state: number }>(
+    'SELECT message_id, address, original, rule, state FROM recipient WHERE message_id = ANY ($1::bigint[])',
     [ids],
   );
   const known = await tx.run<{ id: number }>('SELECT id FROM search_message WHERE id = ANY ($1::bigint[])', [
@@ -55,9 +61,7 @@ export async function indexMessages({ tx }: WriteContext, { limit }: { limit: nu
     const sender = searchedAddress(message.sender);
     const state = foundNumber(own.map((one) => one.state));
     rows.messages.push({ id, at, state, sender: sender.address, sender_domain: sender.domain });
-    const addresses = new Set(
-      own.flatMap(({ address, original }) => [address, original].map((one) => one.toLowerCase())),
-    );
+    const addresses = new Set(own.flatMap((one) => [...addressesOf(one)]));
     for (const address of addresses) {
       rows.recipients.push({ id, address, domain: searchedAddress(address).domain, at });
     }

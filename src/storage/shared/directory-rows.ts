@@ -8,6 +8,9 @@ export interface AccountRow {
   readonly used_bytes: number;
   readonly created_at: number;
   readonly postmaster: number;
+  /** JSON list; null without a forward. */
+  readonly forward_to: string | null;
+  readonly forward_keep: number;
 }
 
 export interface DomainRow {
@@ -41,6 +44,10 @@ export function accountOf(row: AccountRow): Account {
     usedBytes: row.used_bytes,
     createdAt: row.created_at,
     isPostmaster: row.postmaster === 1,
+    forward:
+      row.forward_to === null
+        ? null
+        : { targets: JSON.parse(row.forward_to) as string[], keep: row.forward_keep === 1 },
   };
 }
 

@@ -25,6 +25,7 @@ export const DIRECTORY_CHANGES: ReadonlySet<string> = new Set<keyof WriteOps>([
   'movePostmaster',
   'addAlias',
   'removeAlias',
+  'setAccountForward',
 ]);
 
 /**
@@ -278,8 +279,8 @@ export abstract class OperationStorage extends SearchStorage implements contract
     while (await this.write('sweepMailboxes', null));
   }
 
-  async setPassword(address: string, passwordHash: string): Promise<void> {
-    await this.write('setPassword', { address, passwordHash });
+  async setPassword(address: string, passwordHash: string, keepSession?: string): Promise<void> {
+    await this.write('setPassword', { address, passwordHash, keepSession: keepSession ?? null });
   }
 
   async setEnabled(address: string, enabled: boolean): Promise<void> {

@@ -18,6 +18,7 @@ import type {
 } from '../contract.ts';
 import type { AppPassword, CredentialStore, SignIn, SignInRecord } from '../credentials-contract.ts';
 import type { AccessReadOps, AccessWriteOps } from './access-operations.ts';
+import type { OwnerReadOps, OwnerWriteOps } from './owner-operations.ts';
 import type { SearchReadOps, SearchWriteOps } from './search-operations.ts';
 
 export interface Op<In, Out> {
@@ -34,7 +35,7 @@ export interface AcceptOp extends Omit<AcceptInput, 'body'> {
 }
 
 /** Everything the writer does. Each is one operation with its own savepoint. */
-export interface WriteOps extends AccessWriteOps, SearchWriteOps {
+export interface WriteOps extends AccessWriteOps, OwnerWriteOps, SearchWriteOps {
   reserveIds: Op<{ count: number }, number>;
   putChunk: Op<{ bodyId: number; n: number }, void>;
   dropBody: Op<{ bodyId: number }, void>;
@@ -65,7 +66,7 @@ export interface WriteOps extends AccessWriteOps, SearchWriteOps {
   setCatchAll: Op<{ name: string; address: string | null }, void>;
   addAccount: Op<{ address: string; passwordHash: string | null; quotaBytes: number | null }, Account>;
   removeAccount: Op<{ address: string }, void>;
-  setPassword: Op<{ address: string; passwordHash: string }, void>;
+  setPassword: Op<{ address: string; passwordHash: string; keepSession: string | null }, void>;
   setEnabled: Op<{ address: string; enabled: boolean }, void>;
   setQuota: Op<{ address: string; quotaBytes: number | null }, void>;
   movePostmaster: Op<{ address: string }, void>;
@@ -92,7 +93,7 @@ export interface StoredContent {
 }
 
 /** Everything the readers do. */
-export interface ReadOps extends AccessReadOps, SearchReadOps {
+export interface ReadOps extends AccessReadOps, OwnerReadOps, SearchReadOps {
   dueDestinations: Op<{ now: number; after: string; limit: number }, DueDestination[]>;
   nextDueAt: Op<null, number | null>;
   list: Op<{ limit: number; after: number }, QueuedMessage[]>;

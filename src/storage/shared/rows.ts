@@ -33,6 +33,11 @@ export const CHUNK_BYTES = 256 * 1024;
 
 const SOURCE_KINDS: readonly MessageSource['kind'][] = ['local', 'external', 'internal'];
 
+/** A recipient's state by its number. */
+export function stateName(state: number): RecipientState {
+  return STATE_NAMES[state] ?? 'failed';
+}
+
 export function sourceKindNumber(kind: MessageSource['kind']): number {
   return SOURCE_KINDS.indexOf(kind);
 }
@@ -79,7 +84,7 @@ export function recipientOf(row: RecipientRow): QueuedRecipient {
     address: row.address,
     original: row.original,
     rule: row.rule,
-    state: STATE_NAMES[row.state] ?? 'failed',
+    state: stateName(row.state),
     destination: row.destination,
     via: row.via,
     attempts: row.attempts,

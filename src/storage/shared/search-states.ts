@@ -1,4 +1,5 @@
 /** What is kept of a message for searching, the same in every engine. */
+import { forwarderOf } from '../../mail/forward-rule.ts';
 import { decodeSubject, subjectWords } from '../../mail/subject.ts';
 import type { FoundState } from '../search-contract.ts';
 import { DELETED, DELIVERED, EXPANDED, FAILED, HELD, QUEUED, SENDING } from './rows.ts';
@@ -36,6 +37,17 @@ export function foundState(states: readonly number[]): FoundState {
   if (number === FOUND_DELIVERED) return 'delivered';
   if (number === FOUND_DELETED) return 'deleted';
   return states.includes(QUEUED) || states.includes(SENDING) || !states.includes(HELD) ? 'waiting' : 'held';
+}
+
+export interface SearchedRecipient {
+  readonly address: string;
+  readonly original: string;
+  readonly rule: string;
+}
+
+/** What a recipient is found by: where it goes, what was asked for, and the account that forwards. */
+export function addressesOf({ address, original, rule }: SearchedRecipient): ReadonlySet<string> {
+  return new Set([address, original, forwarderOf(rule) ?? address].map((one) => one.toLowerCase()));
 }
 
 /** Lower case, and the domain of it. The null sender has neither. */

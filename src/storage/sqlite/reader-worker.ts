@@ -9,6 +9,7 @@ import { CredentialReads } from './read-credentials.ts';
 import { DirectoryReads } from './read-directory.ts';
 import { MailboxReads } from './read-mailbox.ts';
 import { newestTime } from './read-newest.ts';
+import { OwnerReads, ownerReadHandlers } from './read-owner.ts';
 import { QueueReads } from './read-queue.ts';
 import { SearchReads, searchReadHandlers } from './read-search.ts';
 import { SettingReads } from './read-settings.ts';
@@ -51,6 +52,7 @@ function makeHandlers(db: DatabaseSync): Handlers<ReadOps> {
     settingChange: ({ n }) => settings.change(n),
     secret: ({ name }) => settings.secret(name),
     ...accessReadHandlers(new AccessReads(db)),
+    ...ownerReadHandlers(new OwnerReads(db)),
     ...searchReadHandlers(new SearchReads(db)),
     newestTime: () => newestTime(db),
     verify: () => verifyStore(db),

@@ -143,8 +143,20 @@ CREATE TABLE sign_in (
 ) WITHOUT ROWID;
 `;
 
+/** Sessions of accounts at the page, their forwards, and who sent a message by signing in. */
+const OWNER = `
+CREATE TABLE account_session (
+  token_hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, account_id INTEGER NOT NULL, created_at INTEGER NOT NULL,
+  last_seen_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, address TEXT NOT NULL, user_agent TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX account_session_of ON account_session (account_id);
+ALTER TABLE account ADD COLUMN forward_to TEXT;
+ALTER TABLE account ADD COLUMN forward_keep INTEGER NOT NULL DEFAULT 1;
+CREATE INDEX message_by_user ON message (source_user, received_at, id) WHERE source_user IS NOT NULL;
+`;
+
 /** Step n brings a store from version n to n + 1; a step that was released is never edited. */
-export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, ACCESS_AND_SEARCH, CREDENTIALS];
+export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, ACCESS_AND_SEARCH, CREDENTIALS, OWNER];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 
 export interface ConnectionOptions {

@@ -132,7 +132,9 @@ export class AccessTables {
   sweep({ now, idleBefore, keepMs }: Input<'sweepAccess'>): void {
     const before = now - keepMs;
     const db = this.#db;
-    db.prepare('DELETE FROM admin_session WHERE expires_at <= ? OR last_seen_at < ?').run(now, idleBefore);
+    for (const table of ['admin_session', 'account_session']) {
+      db.prepare(`DELETE FROM ${table} WHERE expires_at <= ? OR last_seen_at < ?`).run(now, idleBefore);
+    }
     db.prepare('DELETE FROM api_token WHERE expires_at < ?1 OR revoked_at < ?1').run(before);
     db.prepare('DELETE FROM audit WHERE at < ?').run(before);
   }

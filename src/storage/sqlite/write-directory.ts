@@ -1,4 +1,5 @@
 import { type Account, type Alias, type Domain, StorageError } from '../contract.ts';
+import type { AccountForward } from '../owner-contract.ts';
 import { type AccountRow, accountOf, domainPart, lookupName } from '../shared/directory-rows.ts';
 import { SLICE } from '../shared/slices.ts';
 import type { BodyTable } from './write-bodies.ts';
@@ -23,6 +24,8 @@ export class DirectoryTables {
   readonly #deleteAccount;
   readonly #orphanMailboxes;
   readonly #setPassword;
+  readonly #endSessions;
+  readonly #setAccountForward;
   readonly #setEnabled;
   readonly #setQuota;
   readonly #clearPostmaster;
@@ -64,6 +67,8 @@ export class DirectoryTables {
     this.#deleteAccount = db.prepare('DELETE FROM account WHERE id = ?');
     this.#orphanMailboxes = db.prepare('UPDATE mailbox SET account_id = NULL WHERE account_id = ?');
     this.#setPassword = db.prepare('UPDATE account SET password_hash = ? WHERE name = ?');
+    this.#endSessions = db.prepare('DELETE FROM account_session WHERE account_id = ? AND id <> ?');
+    this.#setAccountForward = db.prepare('UPDATE account SET forward_to = ?, forward_keep = ? WHERE id = ?');
     this.#setEnabled = db.prepare('UPDATE account SET enabled = ? WHERE name = ?');
     this.#setQuota = db.prepare('UPDATE account SET quota = ? WHERE name = ?');
     this.#clearPostmaster = db.prepare('UPDATE account SET postmaster = 0 WHERE postmaster = 1');
@@ -144,19 +149,26 @@ export class DirectoryTables {
     this.#orphanMailboxes.run(row.id);
   }
 
-  setPassword(address: string, passwordHash: string): void {
-    this.#needAccount(address);
+  setPassword(address: string, passwordHash: string, keepSession: string | null): void {
+    this.#endSessions.run(this.#needAccount(address).id, keepSession ?? '');
     this.#setPassword.run(passwordHash, lookupName(address));
   }
 
   setEnabled(address: string, enabled: boolean): void {
-    this.#needAccount(address);
+    const { id } = this.#needAccount(address);
+    if (!enabled) this.#endSessions.run(id, '');
     this.#setEnabled.run(enabled ? 1 : 0, lookupName(address));
   }
 
   setQuota(address: string, quotaBytes: number | null): void {
     this.#needAccount(address);
     this.#setQuota.run(quotaBytes, lookupName(address));
+  }
+
+  setAccountForward(address: string, forward: AccountForward | null): void {
+    const { id } = this.#needAccount(address);
+    const targets = forward === null ? null : JSON.stringify(forward.targets);
+    this.#setAccountForward.run(targets, forward?.keep === false ? 0 : 1, id);
   }
 
   movePostmaster(address: string): void {

@@ -1,5 +1,11 @@
 import { findSubject } from '../../mail/subject.ts';
-import { foundNumber, searchedAddress, searchedWords } from '../shared/search-states.ts';
+import {
+  addressesOf,
+  foundNumber,
+  type SearchedRecipient,
+  searchedAddress,
+  searchedWords,
+} from '../shared/search-states.ts';
 import { rowOf, rowsOf, type WriterContext } from './writer-context.ts';
 
 /** Where the subject of a message is looked for that came without one beside it. */
@@ -37,7 +43,9 @@ export class SearchTables {
     this.#listed = db.prepare('SELECT id FROM search_todo ORDER BY id LIMIT ?');
     this.#unlist = db.prepare('DELETE FROM search_todo WHERE id = ?');
     this.#message = db.prepare('SELECT id, body_id, sender, received_at, subject FROM message WHERE id = ?');
-    this.#recipients = db.prepare('SELECT address, original, state FROM recipient WHERE message_id = ?');
+    this.#recipients = db.prepare(
+      'SELECT address, original, rule, state FROM recipient WHERE message_id = ?',
+    );
     this.#firstChunk = db.prepare('SELECT data FROM body_chunk WHERE id = (? << 24)');
     this.#setSubject = db.prepare('UPDATE message SET subject = ? WHERE id = ?');
     this.#known = db.prepare('SELECT id FROM search_message WHERE id = ?');
@@ -68,7 +76,7 @@ export class SearchTables {
   #indexOne(id: number): void {
     const message = rowOf<MessageRow>(this.#message, id);
     if (message === undefined) return;
-    const recipients = rowsOf<{ address: string; original: string; state: number }>(this.#recipients, id);
+    const recipients = rowsOf<SearchedRecipient & { state: number }>(this.#recipients, id);
     const state = foundNumber(recipients.map((one) => one.state));
     const at = message.received_at;
     if (rowOf(this.#known, id) === undefined) {
@@ -77,8 +85,8 @@ export class SearchTables {
       for (const word of searchedWords(this.#subjectOf(message))) this.#insertWord.run(word, at, id);
     } else this.#setState.run(state, id);
     // Also again at the end: recipients may have come on the way (an alias took over).
-    for (const { address, original } of recipients) {
-      for (const one of new Set([address, original])) {
+    for (const recipient of recipients) {
+      for (const one of addressesOf(recipient)) {
         const wanted = searchedAddress(one);
         this.#insertRecipient.run(id, wanted.address, wanted.domain, at);
       }

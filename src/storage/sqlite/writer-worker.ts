@@ -11,6 +11,7 @@ import { BulkActions } from './write-bulk.ts';
 import { CredentialTables } from './write-credentials.ts';
 import { DirectoryTables } from './write-directory.ts';
 import { MessageTables } from './write-messages.ts';
+import { AccountSessionTables, accountSessionHandlers } from './write-owner.ts';
 import { ClaimTables } from './write-queue.ts';
 import { SearchTables } from './write-search.ts';
 import { SettingTables } from './write-settings.ts';
@@ -23,7 +24,11 @@ function makeHandlers(context: WriterContext): Handlers<WriteOps> {
   const search = new SearchTables(context);
   const bulk = new BulkActions(context, messages, claims, search);
   const credentials = new CredentialTables(context);
-  const directory = new DirectoryTables(context, bodies, (accountId) => credentials.forget(accountId));
+  const accountSessions = new AccountSessionTables(context);
+  const directory = new DirectoryTables(context, bodies, (accountId) => {
+    credentials.forget(accountId);
+    accountSessions.removeAll(accountId);
+  });
   const settings = new SettingTables(context);
   return {
     reserveIds: ({ count }) => settings.reserveIds(count),
@@ -51,10 +56,12 @@ function makeHandlers(context: WriterContext): Handlers<WriteOps> {
     setCatchAll: ({ name, address }) => directory.setCatchAll(name, address),
     addAccount: (input) => directory.addAccount(input),
     removeAccount: ({ address }) => directory.removeAccount(address),
-    setPassword: ({ address, passwordHash }) => directory.setPassword(address, passwordHash),
+    setPassword: ({ address, passwordHash, keepSession }) =>
+      directory.setPassword(address, passwordHash, keepSession),
     setEnabled: ({ address, enabled }) => directory.setEnabled(address, enabled),
     setQuota: ({ address, quotaBytes }) => directory.setQuota(address, quotaBytes),
     movePostmaster: ({ address }) => directory.movePostmaster(address),
+    setAccountForward: ({ address, forward }) => directory.setAccountForward(address, forward),
     addAlias: (alias) => directory.addAlias(alias),
     removeAlias: ({ address }) => directory.removeAlias(address),
     addAppPassword: (input) => credentials.add(input),
@@ -63,6 +70,7 @@ function makeHandlers(context: WriterContext): Handlers<WriteOps> {
     removeEntries: ({ accountId, uids }) => directory.removeEntries(accountId, uids),
     writeSettings: (input) => settings.write(input),
     ...accessHandlers(new AccessTables(context)),
+    ...accountSessionHandlers(accountSessions),
     indexMessages: ({ limit }) => search.index(limit),
     relistMessages: ({ after }) => search.relist(after),
     keepSecret: ({ name, value }) => settings.keepSecret(name, value),

@@ -85,6 +85,9 @@ export function useAccountChanges() {
     setEnabled: useChange(({ address, enabled }: { readonly address: string; readonly enabled: boolean }) =>
       call('PATCH /accounts/:address', { params: { address }, body: { enabled } }),
     ),
+    setForward: useChange(({ address, forward }: Pick<AccountRow, 'address' | 'forward'>) =>
+      call('PATCH /accounts/:address', { params: { address }, body: { forward } }),
+    ),
     makePostmaster: useChange((address: string) =>
       call('PATCH /accounts/:address', { params: { address }, body: { isPostmaster: true } }),
     ),

@@ -61,15 +61,16 @@ export function useSignIn() {
   });
 }
 
-/** Ends this session, or every session of this administrator; back to the sign-in. */
+/** Ends this session, or every session of whoever is signed in; back to the sign-in. */
 export function useSignOut() {
   const client = useQueryClient();
   return async (everywhere: boolean) => {
-    await call(everywhere ? 'DELETE /sessions' : 'DELETE /session');
+    const own = client.getQueryData<Session | null>(KEY)?.kind === 'account';
+    await call(!everywhere ? 'DELETE /session' : own ? 'DELETE /me/sessions' : 'DELETE /sessions');
     setCsrf(null);
     await navigate('/');
     client.setQueryData(KEY, null);
-    // What this administrator saw is not for the next one.
+    // What this one saw is not for the next one.
     client.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== KEY[0] });
   };
 }

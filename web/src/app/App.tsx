@@ -1,13 +1,13 @@
 import { Button } from '@mantine/core';
 import { Component, type ReactNode, Suspense } from 'react';
-import { useSessionQuery } from '../api/session.ts';
+import { type Session, useSessionQuery } from '../api/session.ts';
 import { BusyLine } from '../parts/BusyLine.tsx';
 import { Note, ProblemNote } from '../parts/Note.tsx';
 import { Empty, Page, Waiting } from '../parts/Page.tsx';
 import { Toasts } from '../parts/toasts.tsx';
 import { t } from '../strings.ts';
 import { Login, Setup } from './lazy.ts';
-import { pages } from './pages.ts';
+import { pagesOf } from './pages.ts';
 import { matchPath, navigate, usePlace } from './router.ts';
 import { Shell } from './Shell.tsx';
 
@@ -47,15 +47,15 @@ function SignedIn() {
     );
   }
   return (
-    <Shell>
-      <CurrentPage />
+    <Shell kind={session.data.kind}>
+      <CurrentPage kind={session.data.kind} />
     </Shell>
   );
 }
 
-function CurrentPage() {
+function CurrentPage({ kind }: { readonly kind: Session['kind'] }) {
   const { path } = usePlace();
-  for (const { pattern, component: Found } of pages) {
+  for (const { pattern, component: Found } of pagesOf(kind)) {
     const params = matchPath(pattern, path);
     if (params === null) continue;
     return (
@@ -69,7 +69,9 @@ function CurrentPage() {
   return (
     <Page title={t.problem.notFound}>
       <Empty icon="search" title={t.problem.notFound} text={t.problem.notFoundText}>
-        <Button onClick={() => void navigate('/')}>{t.problem.toDashboard}</Button>
+        <Button onClick={() => void navigate('/')}>
+          {kind === 'account' ? t.me.toMessages : t.problem.toDashboard}
+        </Button>
       </Empty>
     </Page>
   );

@@ -1,20 +1,28 @@
 import { ActionIcon, Drawer, Menu, useComputedColorScheme, useMantineColorScheme } from '@mantine/core';
 import { useHotkeys } from '@mantine/hooks';
 import { type ReactNode, useEffect, useState } from 'react';
-import { useSession, useSignOut } from '../api/session.ts';
+import { type Session, useSession, useSignOut } from '../api/session.ts';
 import { Icon } from '../parts/Icon.tsx';
 import { t } from '../strings.ts';
 import { Link } from './Link.tsx';
 import { Palette } from './Palette.tsx';
-import { type PageEntry, pages } from './pages.ts';
+import { type PageEntry, pagesOf } from './pages.ts';
 import { navigate, usePlace } from './router.ts';
 
 /** The frame: bar, menu, content. On a phone the menu is a drawer. */
-export function Shell({ children }: { readonly children: ReactNode }) {
+interface ShellProps {
+  /** Administrators can look for pages and settings; the owner of an account has a small menu only. */
+  readonly kind: Session['kind'];
+  readonly children: ReactNode;
+}
+
+export function Shell({ kind, children }: ShellProps) {
   const [menu, setMenu] = useState(false);
   const [finding, setFinding] = useState(false);
   const { path } = usePlace();
-  useHotkeys([['mod+K', () => setFinding(true)]], []);
+  const own = kind === 'account';
+  const pages = pagesOf(kind);
+  useHotkeys([['mod+K', () => setFinding(!own)]], []);
   // biome-ignore lint/correctness/useExhaustiveDependencies: another page closes the drawer
   useEffect(() => setMenu(false), [path]);
   return (
@@ -23,9 +31,9 @@ export function Shell({ children }: { readonly children: ReactNode }) {
         {t.skip}
       </a>
       <div className="shell">
-        <Bar onMenu={() => setMenu(true)} onFind={() => setFinding(true)} />
+        <Bar own={own} onMenu={() => setMenu(true)} onFind={() => setFinding(true)} />
         <nav className="shell-nav" aria-label={t.nav.label}>
-          <Nav path={path} />
+          <Nav pages={pages} path={path} />
         </nav>
         <main className="shell-main" id="main" tabIndex={-1}>
           {children}
@@ -33,15 +41,21 @@ export function Shell({ children }: { readonly children: ReactNode }) {
       </div>
       <Drawer opened={menu} onClose={() => setMenu(false)} title={t.product} size={280} padding="md">
         <nav className="drawer-nav" aria-label={t.nav.label}>
-          <Nav path={path} />
+          <Nav pages={pages} path={path} />
         </nav>
       </Drawer>
-      <Palette opened={finding} onClose={() => setFinding(false)} />
+      {!own && <Palette opened={finding} onClose={() => setFinding(false)} />}
     </>
   );
 }
 
-function Bar({ onMenu, onFind }: { readonly onMenu: () => void; readonly onFind: () => void }) {
+interface BarProps {
+  readonly own: boolean;
+  readonly onMenu: () => void;
+  readonly onFind: () => void;
+}
+
+function Bar({ own, onMenu, onFind }: BarProps) {
   const session = useSession();
   return (
     <header className="shell-bar">
@@ -61,13 +75,15 @@ function Bar({ onMenu, onFind }: { readonly onMenu: () => void; readonly onFind:
       </Link>
       <span className="shell-host">{session?.hostname}</span>
       <span className="shell-space" />
-      <button type="button" className="shell-find" onClick={onFind}>
-        <Icon name="search" size={16} />
-        <span>{t.nav.find}</span>
-        <kbd>Ctrl K</kbd>
-      </button>
+      {!own && (
+        <button type="button" className="shell-find" onClick={onFind}>
+          <Icon name="search" size={16} />
+          <span>{t.nav.find}</span>
+          <kbd>Ctrl K</kbd>
+        </button>
+      )}
       <SchemeButton />
-      <UserMenu name={session?.name ?? ''} />
+      <UserMenu own={own} name={session?.name ?? ''} />
     </header>
   );
 }
@@ -89,7 +105,7 @@ export function SchemeButton() {
   );
 }
 
-function UserMenu({ name }: { readonly name: string }) {
+function UserMenu({ own, name }: { readonly own: boolean; readonly name: string }) {
   const signOut = useSignOut();
   return (
     <Menu position="bottom-end" withinPortal>
@@ -100,8 +116,10 @@ function UserMenu({ name }: { readonly name: string }) {
       </Menu.Target>
       <Menu.Dropdown>
         <Menu.Label>{name}</Menu.Label>
-        <Menu.Item onClick={() => void navigate('/access')}>{t.nav.sessions}</Menu.Item>
-        <Menu.Item onClick={() => void navigate('/access/administrators')}>{t.user.password}</Menu.Item>
+        {!own && <Menu.Item onClick={() => void navigate('/access')}>{t.nav.sessions}</Menu.Item>}
+        <Menu.Item onClick={() => void navigate(own ? '/password' : '/access/administrators')}>
+          {t.user.password}
+        </Menu.Item>
         <Menu.Divider />
         <Menu.Item onClick={() => void signOut(false)}>{t.user.signOut}</Menu.Item>
         <Menu.Item onClick={() => void signOut(true)}>{t.user.signOutAll}</Menu.Item>
@@ -110,7 +128,12 @@ function UserMenu({ name }: { readonly name: string }) {
   );
 }
 
-function Nav({ path }: { readonly path: string }) {
+interface NavProps {
+  readonly pages: readonly PageEntry[];
+  readonly path: string;
+}
+
+function Nav({ pages, path }: NavProps) {
   const listed = pages.filter((page) => page.title !== undefined && !page.unlisted);
   const groups = [...new Set(listed.map(({ group }) => group))];
   return groups.map((group) => (
@@ -121,7 +144,7 @@ function Nav({ path }: { readonly path: string }) {
           .filter((page) => page.group === group)
           .map((page) => (
             <li key={page.pattern}>
-              <NavLink page={page} path={path} />
+              <NavLink page={page} pages={pages} path={path} />
             </li>
           ))}
       </ul>
@@ -129,12 +152,12 @@ function Nav({ path }: { readonly path: string }) {
   ));
 }
 
-function NavLink({ page, path }: { readonly page: PageEntry; readonly path: string }) {
+function NavLink({ page, pages, path }: NavProps & { readonly page: PageEntry }) {
   return (
     <Link
       href={page.pattern}
       className={page.child ? 'nav-link is-child' : 'nav-link'}
-      aria-current={isWithin(page.pattern, path) ? 'page' : undefined}
+      aria-current={isWithin(pages, page.pattern, path) ? 'page' : undefined}
     >
       {page.icon !== undefined && <Icon name={page.icon} />}
       {page.title}
@@ -143,7 +166,7 @@ function NavLink({ page, path }: { readonly page: PageEntry; readonly path: stri
 }
 
 /** The longest menu entry the path is in is the current one. */
-function isWithin(pattern: string, path: string): boolean {
+function isWithin(pages: readonly PageEntry[], pattern: string, path: string): boolean {
   if (pattern === path) return true;
   if (pattern === '/' || !path.startsWith(`${pattern}/`)) return false;
   return !pages.some(

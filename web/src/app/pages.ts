@@ -1,5 +1,6 @@
 /** Every page: its address, its place in the menu and the code that is loaded for it. */
 import { type ComponentType, lazy } from 'react';
+import type { Session } from '../api/session.ts';
 import type { IconName } from '../parts/Icon.tsx';
 import { t } from '../strings.ts';
 
@@ -118,3 +119,20 @@ export const pages: readonly PageEntry[] = [
     words: 'log who did what',
   }),
 ];
+
+/** The pages of an account's owner. */
+export const ownPages: readonly PageEntry[] = [
+  page('/', () => import('../pages/me/Messages.tsx'), { title: t.me.nav.messages, icon: 'messages' }),
+  page('/messages/:id', () => import('../pages/me/OwnMessage.tsx')),
+  page('/programs', () => import('../pages/me/Programs.tsx'), { title: t.me.nav.programs, icon: 'send' }),
+  page('/password', () => import('../pages/me/Password.tsx'), { title: t.me.nav.password, icon: 'access' }),
+  page('/forwarding', () => import('../pages/me/Forwarding.tsx'), {
+    title: t.me.nav.forwarding,
+    icon: 'arrow',
+  }),
+];
+
+/** The pages of whoever is signed in. */
+export function pagesOf(kind: Session['kind']): readonly PageEntry[] {
+  return kind === 'account' ? ownPages : pages;
+}

@@ -89,12 +89,13 @@ export const common = {
   },
   signIn: {
     title: 'Sign in',
-    text: 'Administration of this mail server',
+    text: 'Your mail account, or the administration of this server',
     name: 'Name',
+    nameHelp: 'Your mail address, or the name of an administrator.',
     password: 'Password',
     submit: 'Sign in',
     expired: 'You were signed out. Sign in again to go on where you were.',
-    lost: 'Password lost? On the server, bin/cmail can set a new one.',
+    lost: 'Password lost? Your administrator can set a new one; an administrator does so on the server with bin/cmail.',
     capsLock: 'Caps Lock is on',
   },
 } as const;

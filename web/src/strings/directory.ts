@@ -59,6 +59,13 @@ export const directory = {
       'Mail for it is refused with 550 5.2.1 and it cannot be collected, until it is enabled again. Nothing is lost.',
     disableTitle: (address: string) => `Disable ${address}?`,
     makePostmaster: 'Make it the postmaster',
+    forwards: (targets: string, keep: boolean) =>
+      `forwards to ${targets}, ${keep ? 'and keeps a copy' : 'without a copy'}`,
+    stopForward: 'Turn off forwarding',
+    stopForwardTitle: (address: string) => `Turn off the forwarding of ${address}?`,
+    stopForwardText:
+      'Its mail stays in its mailbox again. Its owner can see that, and can set another forward.',
+    forwardStopped: (address: string) => `${address} forwards nothing any more.`,
     remove: 'Remove',
     removeTitle: (address: string) => `Remove ${address}?`,
     removeText:

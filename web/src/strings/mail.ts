@@ -55,6 +55,8 @@ const story = {
       `brought by the ${local ? 'local client' : 'external source'} ${address}, which calls itself ${helo || '(nothing)'},`,
       `by ${protocol}, ${secure ? 'with TLS' : 'without TLS'}, ${user === '' ? 'not signed in' : `signed in as ${user}`}.`,
     ].join(' '),
+  receivedFrom: (sender: string, size: string) =>
+    `${size} from ${sender === '' ? 'the null sender <>' : sender}.`,
   decided: (whom: string, from: string, destination: string, because: string) =>
     `${whom}${from === '' ? '' : ` (for ${from})`} ${destination === '' ? 'stays here' : `waits to be sent to ${destination}`}: ${because}.`,
   decidedAgain: (whom: string, into: string, because: string) =>

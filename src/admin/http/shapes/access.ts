@@ -24,11 +24,15 @@ export const setupBody = z.strictObject({
   password: secretText,
 });
 
-export const signInBody = z.strictObject({ name: shortText, password: secretText });
+export const signInBody = z.strictObject({
+  name: shortText.describe('an administrator, or the address of an account'),
+  password: secretText,
+});
 
 export const sessionShape = z
   .object({
-    name: z.string().describe('the administrator, or `token NAME`'),
+    kind: z.enum(['administrator', 'account', 'token']),
+    name: z.string().describe('the administrator, the address of the account, or `token NAME`'),
     hostname: z.string(),
     csrf: z
       .string()

@@ -19,6 +19,11 @@ export const domainPatch = z.strictObject({
   catchAll: shortText.nullable().optional().describe('an address, or null'),
 });
 
+export const forwardShape = z
+  .object({ targets: z.array(z.string()), keep: z.boolean().describe('a copy stays in the mailbox') })
+  .meta({ id: 'AccountForward' });
+export const forwardBody = z.strictObject({ targets: z.array(shortText).min(1).max(100), keep: z.boolean() });
+
 export const accountRow = z
   .object({
     address: z.string(),
@@ -26,6 +31,7 @@ export const accountRow = z
     quotaBytes: z.number().int().nullable(),
     usedBytes: z.number().int(),
     isPostmaster: z.boolean(),
+    forward: forwardShape.nullable().describe('where its mail is forwarded to'),
     createdAt: time,
   })
   .meta({ id: 'Account' });
@@ -41,6 +47,7 @@ export const accountPatch = z.strictObject({
   quota: z.string().max(100).nullable().optional().describe('such as 500MB; null: no limit'),
   password: secretText.optional(),
   isPostmaster: z.literal(true).optional(),
+  forward: forwardBody.nullable().optional().describe('null: none'),
 });
 
 export const aliasRow = z.object({ address: z.string(), targets: z.array(z.string()) }).meta({ id: 'Alias' });

@@ -14,7 +14,7 @@ const words = t.directory.accounts;
 export type AccountTask =
   | { readonly kind: 'add'; readonly domain: string }
   | {
-      readonly kind: 'password' | 'quota' | 'enable' | 'disable' | 'postmaster' | 'remove';
+      readonly kind: 'password' | 'quota' | 'enable' | 'disable' | 'postmaster' | 'remove' | 'unforward';
       readonly account: AccountRow;
     };
 
@@ -32,6 +32,7 @@ export function AccountDialogs({ task, domains, onClose }: AccountDialogsProps) 
   const { kind, account } = task;
   if (kind === 'password') return <PasswordDialog account={account} onClose={onClose} />;
   if (kind === 'quota') return <QuotaDialog account={account} onClose={onClose} />;
+  if (kind === 'unforward') return <UnforwardDialog account={account} onClose={onClose} />;
   if (kind === 'remove') return <RemoveDialog account={account} onClose={onClose} />;
   return <PlainDialog kind={kind} account={account} onClose={onClose} />;
 }
@@ -146,6 +147,25 @@ function QuotaDialog({ account, onClose }: OneProps) {
         data-autofocus
         onChange={(event) => setQuota(event.currentTarget.value)}
       />
+    </Dialog>
+  );
+}
+
+function UnforwardDialog({ account: { address, forward }, onClose }: OneProps) {
+  const { setForward } = useAccountChanges();
+  const submit = async () => {
+    await setForward.mutateAsync({ address, forward: null });
+    toast(words.forwardStopped(address), () => setForward.mutateAsync({ address, forward }));
+  };
+  return (
+    <Dialog
+      title={words.stopForwardTitle(address)}
+      opened
+      onClose={onClose}
+      submit={words.stopForward}
+      onSubmit={submit}
+    >
+      <p>{words.stopForwardText}</p>
     </Dialog>
   );
 }

@@ -126,11 +126,16 @@ const COLUMNS: readonly Column<AccountRow>[] = [
   {
     key: 'address',
     label: words.address,
-    cell: ({ address, isPostmaster }) => (
-      <span className="row">
-        <span className="break">{address}</span>
-        {isPostmaster && <Mark tone="info">{words.postmaster}</Mark>}
-      </span>
+    cell: ({ address, isPostmaster, forward }) => (
+      <>
+        <span className="row">
+          <span className="break">{address}</span>
+          {isPostmaster && <Mark tone="info">{words.postmaster}</Mark>}
+        </span>
+        {forward !== null && (
+          <div className="dim small break">{words.forwards(forward.targets.join(', '), forward.keep)}</div>
+        )}
+      </>
     ),
   },
   {
@@ -170,6 +175,7 @@ function AccountMenu({
         {item('password', words.resetPassword)}
         {item('quota', words.changeQuota)}
         {account.enabled ? item('disable', words.disable) : item('enable', words.enable)}
+        {account.forward !== null && item('unforward', words.stopForward)}
         {!account.isPostmaster && item('postmaster', words.makePostmaster)}
         {!account.isPostmaster && item('remove', words.remove)}
       </Menu.Dropdown>

@@ -36,6 +36,7 @@ export default function Login() {
         {wasSignedOut() && signIn.error === null && <Note tone="info">{words.expired}</Note>}
         <TextInput
           label={words.name}
+          description={words.nameHelp}
           autoComplete="username"
           autoFocus
           required

@@ -4,6 +4,7 @@ import { t } from '../../strings.ts';
 
 const TONES: Readonly<Record<string, Tone>> = {
   queued: 'warn',
+  waiting: 'warn',
   sending: 'info',
   held: 'held',
   delivered: 'good',

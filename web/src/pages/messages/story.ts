@@ -1,5 +1,5 @@
 /** A message's events as a story: a sentence each, with what stands below it. */
-import { ROUTE_WORDS, RULE_WORDS, STAGE_WORDS } from '../../../../src/mail/story-words.ts';
+import { ROUTE_WORDS, ruleWords, STAGE_WORDS } from '../../../../src/mail/story-words.ts';
 import type { StoryEvent } from '../../api/messages.ts';
 import { bytes, duration } from '../../parts/format.ts';
 import type { Tone } from '../../parts/tone.ts';
@@ -83,6 +83,9 @@ export function chapterOf(event: StoryEvent): Chapter {
 }
 
 function receivedText({ sender, sizeBytes, source }: Record<string, unknown>): string {
+  // An account that only received it is not told who brought it.
+  if (source === undefined)
+    return words.receivedFrom(text(sender), typeof sizeBytes === 'number' ? bytes(sizeBytes) : '');
   const { kind, address, helo, user, protocol } = objectOf(source);
   const size = typeof sizeBytes === 'number' ? bytes(sizeBytes) : '';
   if (kind === 'internal') return words.madeHere(size);
@@ -101,7 +104,7 @@ function receivedText({ sender, sizeBytes, source }: Record<string, unknown>): s
 }
 
 function decidedText(whom: string, { rule, original, destination, into }: Record<string, unknown>): string {
-  const because = RULE_WORDS[text(rule)] ?? text(rule);
+  const because = ruleWords(text(rule));
   if (Array.isArray(into)) return words.decidedAgain(whom, into.map(text).join(', '), because);
   const from = typeof original === 'string' && original !== whom ? original : '';
   return words.decided(whom, from, text(destination), because);

@@ -1,9 +1,12 @@
 import { useState } from 'react';
-import type { MessageRow } from '../../api/messages.ts';
 
-interface Newer {
+interface Row {
+  readonly receivedAt: string;
+}
+
+interface Newer<R> {
   /** What is shown: the rows from when the list was opened, or newer ones were asked for, each as it is now. */
-  readonly shown: readonly MessageRow[];
+  readonly shown: readonly R[];
   /** Rows that came on top since. */
   readonly newer: number;
   readonly showAll: () => void;
@@ -13,7 +16,7 @@ interface Newer {
  * Keeps back what comes on top of a list that is being read, so that no row moves away under somebody's finger.
  * `listKey` is another one for another search; `fresh` says that `rows` are the answer to it and no older one.
  */
-export function useNewer(rows: readonly MessageRow[], listKey: string, fresh: boolean): Newer {
+export function useNewer<R extends Row>(rows: readonly R[], listKey: string, fresh: boolean): Newer<R> {
   const [opened, setOpened] = useState({ listKey, until: '' });
   const newest = rows[0]?.receivedAt ?? '';
   const current = opened.listKey === listKey ? opened.until : '';
