@@ -117,7 +117,7 @@ function attemptLines(recipient: string | null, detail: Record<string, unknown>)
   const whom = recipient ?? `${count} recipients`;
   const route = ROUTE_WORDS[text(detail.via)] ?? `by ${text(detail.via)}`;
   const lines = [
-    `attempt for ${whom} ${route}${words(', because MX failed: ', detail.fallback)}, took ${duration(detail.durationMs)}`,
+    `attempt for ${whom} ${route}${words(', because MX failed: ', detail.fallback)}${words(', with the sender ', detail.sender)}, took ${duration(detail.durationMs)}`,
   ];
   if (typeof detail.mx === 'string') lines.push(`MX: ${detail.mx === '' ? 'none' : detail.mx}`);
   for (const host of Array.isArray(detail.hosts) ? detail.hosts : []) lines.push(trialText(objectOf(host)));

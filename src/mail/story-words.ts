@@ -15,6 +15,7 @@ const RULE_WORDS: Readonly<Record<string, string>> = {
   'unknown-to-postmaster': 'no user of this name is here, so postmaster gets it',
   'unknown-notice': 'no user of this name is here, and the sender is told by a notice',
   postmaster: "postmaster's mail is always taken",
+  srs: 'a notice about forwarded mail is handed on to who sent it',
   loop: 'the message came back to this server',
   'postmaster-notice': 'postmaster is told of what could be told to nobody else',
 };

@@ -12,6 +12,7 @@ import type { Settings } from '../settings/values.ts';
 import type { Account, Domain, LocalDelivery, NewRecipient } from '../storage/contract.ts';
 import type { Client } from './client.ts';
 import type { NoticeRate } from './notice-rate.ts';
+import type { Srs } from './srs.ts';
 
 /** Targets of one RCPT after every alias is followed. */
 const MAX_EXPANSION = 1_000;
@@ -56,6 +57,7 @@ export interface DecisionDependencies {
   readonly directory: Directory;
   readonly noticeRate: NoticeRate;
   readonly askForwardHost: AskForwardHost;
+  readonly srs: Srs;
   /** True for an address literal of this server, such as `[127.0.0.1]`. */
   readonly isOwnLiteral: (domain: string) => boolean;
 }
@@ -118,6 +120,8 @@ async function decideInOrder(work: Work): Promise<Decision> {
   }
   if (hosted === null) return decideNotHosted(work);
   step(work, `${hosted.name} is a hosted domain`);
+  const returned = decideRewritten(work);
+  if (returned !== null) return returned;
   if (hosted.forward !== null) return decideForward(work, hosted, hosted.forward);
   const found = await findUser(deps.directory, recipient.localPart, hosted);
   return found.type === 'unknown' ? decideUnknown(work, hosted) : decideFound(work, found);
@@ -154,6 +158,25 @@ async function decidePostmaster(work: Work, hosted: Domain | null): Promise<Deci
   return end(work, 'postmaster', 'postmaster', ACCEPTED(shown), {
     recipients: [local(work, account, 'postmaster')],
   });
+}
+
+/** A notice about mail that was forwarded, on its way back to who sent it; null for any other recipient. */
+function decideRewritten(work: Work): Promise<Decision> | Decision | null {
+  const { recipient, sender, deps } = work;
+  const reading = deps.srs.read(recipient.localPart);
+  if (reading.type === 'other') return null;
+  if (reading.type === 'invalid') {
+    step(work, `the address has the form of a rewritten sender (SRS), but ${reading.why}`);
+    const text = `<${recipient.text}> is no valid return address of this server: ${reading.why}`;
+    return end(work, 'refused', 'srs-invalid', reply(550, '5.1.1', text));
+  }
+  if (sender !== null) {
+    step(work, 'a rewritten sender (SRS) takes notices only, which come from the null reverse-path');
+    const text = `<${recipient.text}> takes notices of delivery only`;
+    return end(work, 'refused', 'srs-not-a-notice', reply(550, '5.7.1', text));
+  }
+  step(work, `the address stands for ${reading.address}, whose message was forwarded here (SRS)`);
+  return decideTargets(work, [reading.address], 'srs');
 }
 
 function decideNotHosted(work: Work): Decision {
@@ -284,7 +307,7 @@ function local(work: Work, account: Account, rule: string): NewRecipient {
   const differs = original.toLowerCase() !== account.address.toLowerCase();
   const delivery: LocalDelivery = {
     accountId: account.id,
-    header: `Return-Path: <${sender}>\r\n${differs ? `X-Original-To: ${original}\r\n` : ''}`,
+    header: `Return-Path: <${sender}>\r\nDelivered-To: ${account.address}\r\n${differs ? `X-Original-To: ${original}\r\n` : ''}`,
   };
   return { address: account.address, original, rule, to: { type: 'local', delivery } };
 }

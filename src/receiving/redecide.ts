@@ -4,6 +4,7 @@ import { failure } from '../mail/failure.ts';
 import type { Redecide } from '../sending/ports.ts';
 import type { CurrentSettings } from '../settings/values.ts';
 import { type Decision, type DecisionDependencies, decide } from './decision.ts';
+import { outwardSender } from './outward-sender.ts';
 
 /** Rule of a recipient whose message came back with our token; it ends in a notice. */
 export const LOOP_RULE = 'loop';
@@ -26,16 +27,22 @@ export function createRedecide(deps: DecisionDependencies, settings: CurrentSett
       const text = `<${recipient.address}> the message came back to this server: a mail loop`;
       return { type: 'failed', failure: failure(554, '5.4.6', text) };
     }
-    return outcome(decision);
+    const made = outcome(decision);
+    // The forward host of a domain is ours: it gets the sender as it is.
+    if (made.type !== 'send' || made.target.type !== 'external' || !from?.ok) return made;
+    const { original } = recipient;
+    const request = { address: address.value.text, original, sender: from.value, settings: settings() };
+    const use = await outwardSender(deps, request);
+    return use === from.value.text ? made : { ...made, sender: use };
   };
 }
 
 function outcome(decision: Decision): Awaited<ReturnType<Redecide>> {
-  const { reply, target } = decision;
+  const { reply, target, assumedExternal } = decision;
   if (reply.code >= 400) {
     const failed = failure(reply.code, reply.enhanced ?? '5.0.0', reply.lines.join(' '));
     return { type: failed.temporary ? 'deferred' : 'failed', failure: failed };
   }
-  if (target !== null) return { type: 'send', target, assumedExternal: decision.assumedExternal };
+  if (target !== null) return { type: 'send', target, assumedExternal };
   return { type: 'expanded', into: decision.recipients };
 }

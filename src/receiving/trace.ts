@@ -54,14 +54,14 @@ export class Trace {
     );
   }
 
-  /** A field that tells this server, and nobody else, that an account forwarded the message; CRLF-ended. */
-  forwardField(account: string): string {
-    return `${FORWARDED}: ${this.#mac(`forward ${account.toLowerCase()}`).toString('hex')}\r\n`;
+  /** A field that tells this server, and nobody else, that an address here forwarded the message; CRLF-ended. */
+  forwardField(forwarder: string): string {
+    return `${FORWARDED}: ${this.#mac(`forward ${forwarder.toLowerCase()}`).toString('hex')}\r\n`;
   }
 
-  /** True when that account forwarded the message already. */
-  wasForwardedBy(account: string, header: string): boolean {
-    return header.includes(this.forwardField(account));
+  /** True when that address forwarded the message already. */
+  wasForwardedBy(forwarder: string, header: string): boolean {
+    return header.includes(this.forwardField(forwarder));
   }
 
   /** True when the header section holds a token that only this server could have made. */

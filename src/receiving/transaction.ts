@@ -51,6 +51,13 @@ function protocolName({ extended, tls, client }: SessionFacts, utf8: boolean): s
   return `${utf8 ? 'UTF8SMTP' : 'ESMTP'}${secured}${client.user === null ? '' : 'A'}`;
 }
 
+/** The account, or the alias, catch-all or forward, that hands a recipient's mail on to another server. */
+function outwardForwarder({ rule, to, address, original }: NewRecipient): string | null {
+  if (to.type !== 'queue') return null;
+  const elsewhere = address.toLowerCase() !== original.toLowerCase();
+  return forwarderOf(rule) ?? (elsewhere ? original : null);
+}
+
 export class Transaction {
   readonly sender: Address | null;
   readonly parameters: MailParameters;
@@ -117,7 +124,7 @@ export class Transaction {
       );
     }
     if (this.#accepted.length > 0 && this.#accepted.every((one) => this.#onlyForwardedAgain(one, header))) {
-      return reply(554, '5.4.6', 'The account that this message is for forwarded it already: a mail loop');
+      return reply(554, '5.4.6', 'The address that this message is for forwarded it already: a mail loop');
     }
     if (this.#accepted.every((one) => one.assumedExternal) && this.#trace.isOurs(header)) {
       return reply(554, '5.4.6', 'This message was sent out by this server and came back: a mail loop');
@@ -125,20 +132,19 @@ export class Transaction {
     return null;
   }
 
-  /** An account forwards a message to other servers once: what comes back from there would go round for ever. */
-  #forwardedAgain({ rule, to }: NewRecipient, header: string): boolean {
-    const forwarder = forwarderOf(rule);
-    return to.type === 'queue' && forwarder !== null && this.#trace.wasForwardedBy(forwarder, header);
+  /** An address forwards a message to other servers once: what comes back from there would go round for ever. */
+  #forwardedAgain(recipient: NewRecipient, header: string): boolean {
+    const forwarder = outwardForwarder(recipient);
+    return forwarder !== null && this.#trace.wasForwardedBy(forwarder, header);
   }
 
   #onlyForwardedAgain({ recipients }: Accepted, header: string): boolean {
     return recipients.length > 0 && recipients.every((one) => this.#forwardedAgain(one, header));
   }
 
-  /** One field for each account that forwards this message to other servers. */
+  /** One field for each address here that forwards this message to other servers. */
   #forwardFields(recipients: readonly NewRecipient[]): string {
-    const outward = recipients.filter(({ to }) => to.type === 'queue');
-    const forwarders = new Set(outward.flatMap(({ rule }) => forwarderOf(rule) ?? []));
+    const forwarders = new Set(recipients.flatMap((recipient) => outwardForwarder(recipient) ?? []));
     return [...forwarders].map((account) => this.#trace.forwardField(account)).join('');
   }
 

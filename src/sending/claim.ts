@@ -48,8 +48,8 @@ export async function processClaim(
   const events: NewEvent[] = [];
   let health: ClaimReport['health'] = null;
   for (const { decision, recipients } of await redecide(context, claim, results)) {
-    const { target, assumedExternal } = decision;
-    const work = { message: claim.message, recipients, target, assumedExternal, takenAt, stillOurs };
+    const { target, assumedExternal, sender = claim.message.sender } = decision;
+    const work = { message: claim.message, recipients, target, assumedExternal, sender, takenAt, stillOurs };
     const delivery = new Delivery(context, work);
     let unfinished: Result = crashed('the delivery ended without a result');
     try {
@@ -91,7 +91,7 @@ async function redecide(
 }
 
 function addToGroup(groups: Map<string, Group>, decision: ToSend, recipient: QueuedRecipient): void {
-  const key = JSON.stringify([decision.target, decision.assumedExternal]);
+  const key = JSON.stringify([decision.target, decision.assumedExternal, decision.sender ?? null]);
   const group = groups.get(key);
   if (group === undefined) groups.set(key, { decision, recipients: [recipient] });
   else group.recipients.push(recipient);

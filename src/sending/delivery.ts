@@ -54,6 +54,8 @@ export interface DeliveryWork {
   readonly recipients: readonly QueuedRecipient[];
   readonly target: Target;
   readonly assumedExternal: boolean;
+  /** Envelope sender to use; '' is the null reverse-path. */
+  readonly sender: string;
   /** When the work was taken from the queue, ms of `performance.now()`. */
   readonly takenAt: number;
   /** False when the claim has lapsed, or is about to, and somebody else may be at it. */
@@ -110,7 +112,7 @@ export class Delivery {
     this.#trials = [];
     if (route.fallback !== null) this.events.push(fallbackEvent(this.#pending(), route, why));
     if (route.failure !== null) {
-      this.events.push(attemptEvent(this.#pending(), route, this.#trials, startedAt));
+      this.events.push(attemptEvent(this.#pending(), route, this.#trials, startedAt, this.#rewritten));
       for (const recipient of this.#pending()) {
         this.results.set(recipient.index, judgeRouteFailure(route.failure, recipient.lastKind));
       }
@@ -121,7 +123,9 @@ export class Delivery {
     const { fallback, otherwise } = judgeRoute(route.via, tally);
     const failure =
       cut || this.#pending().length === 0 ? null : `${otherwise.trouble.kind}: ${otherwise.trouble.text}`;
-    this.events.push(attemptEvent(this.#work.recipients, route, this.#trials, startedAt, failure));
+    this.events.push(
+      attemptEvent(this.#work.recipients, route, this.#trials, startedAt, this.#rewritten, failure),
+    );
     if (this.#pending().length === 0) return;
     if (cut) {
       this.#decideRest({ type: 'returned' });
@@ -350,9 +354,9 @@ export class Delivery {
   }
 
   #transaction(recipients: readonly QueuedRecipient[], body: { readonly sizeBytes: number }): Transaction {
-    const { sender, header, eightBit, smtputf8 } = this.#work.message;
+    const { header, eightBit, smtputf8 } = this.#work.message;
     return {
-      sender,
+      sender: this.#work.sender,
       recipients: recipients.map(({ address }) => address),
       sizeBytes: Buffer.byteLength(header) + body.sizeBytes,
       eightBit,
@@ -375,6 +379,12 @@ export class Delivery {
     }
     if (this.#body === null) this.#decideRest(ownTrouble(`The stored message could not be opened: ${why}`));
     return this.#body;
+  }
+
+  /** The sender used when it is not the message's own. */
+  get #rewritten(): string | null {
+    const { sender, message } = this.#work;
+    return sender === message.sender ? null : sender;
   }
 
   #pending(): QueuedRecipient[] {

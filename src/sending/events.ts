@@ -12,6 +12,8 @@ export function attemptEvent(
   route: Route,
   hosts: readonly Trial[],
   startedAt: number,
+  /** The envelope sender used, when it is not the message's own. */
+  sender: string | null,
   /** What dialling came to when nobody was delivered to; a route without hosts brings its own failure. */
   failure: string | null = null,
 ): NewEvent {
@@ -21,6 +23,7 @@ export function attemptEvent(
     recipients: recipients.length,
     via: route.via,
     fallback: route.fallback,
+    ...(sender === null ? {} : { sender }),
     mx: mxSummary(route),
     failure: route.failure === null ? failure : `${route.failure.kind}: ${route.failure.text}`,
     hosts,

@@ -8,7 +8,13 @@ import type { MessageSource, NewRecipient, QueuedRecipient, QueueStore } from '.
 /** A queued recipient decided again by today's directory and settings. Never "relaying denied". */
 export type Redecision =
   /** `assumedExternal`: a hosted domain sent outward, so hosts that are ourselves must be dropped. */
-  | { readonly type: 'send'; readonly target: Target; readonly assumedExternal: boolean }
+  | {
+      readonly type: 'send';
+      readonly target: Target;
+      readonly assumedExternal: boolean;
+      /** Envelope sender to use in place of the message's own, for forwarded mail. */
+      readonly sender?: string;
+    }
   /** It goes elsewhere now: local mailboxes, other addresses. */
   | { readonly type: 'expanded'; readonly into: readonly NewRecipient[] }
   | { readonly type: 'failed'; readonly failure: Failure }

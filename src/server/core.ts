@@ -9,6 +9,7 @@ import { createResolver } from '../dns/resolver.ts';
 import type { MakeNotices } from '../notices/contract.ts';
 import type { DecisionDependencies } from '../receiving/decision.ts';
 import { NoticeRate } from '../receiving/notice-rate.ts';
+import { Srs } from '../receiving/srs.ts';
 import { Trace } from '../receiving/trace.ts';
 import { Router } from '../routing/router.ts';
 import { machineAddresses, ourselves, type SelfDescription } from '../routing/self.ts';
@@ -64,6 +65,7 @@ export async function openCore(config: NodeConfig, folder: DataFolder, log: Log)
     directory: new Directory(storage),
     noticeRate: new NoticeRate(),
     askForwardHost: (host, port, recipient) => probe.ask(host, port, recipient),
+    srs: new Srs(await storage.serverSecret('srs', TOKEN_KEY_BYTES)),
     isOwnLiteral: (domain) => isOwnLiteral(domain, settings.current()),
   };
   const trace = new Trace(await storage.serverSecret('received-token', TOKEN_KEY_BYTES));

@@ -7,6 +7,7 @@ import { ok, type Result } from '../mail/failure.ts';
 import type { Reply } from '../mail/reply.ts';
 import type { Client } from '../receiving/client.ts';
 import { type Decision, type DecisionDependencies, decide } from '../receiving/decision.ts';
+import { outwardSender } from '../receiving/outward-sender.ts';
 import type { Route, RouteStep, Routes, Target } from '../routing/contract.ts';
 import { judgeRouteFailure } from '../sending/judge.ts';
 import { isFinalAtOnce, type Outlook, outlookOf } from '../sending/outlook.ts';
@@ -85,6 +86,7 @@ export async function explain(
   });
   const steps = [...decision.steps];
   const target = await targetOf(deps, request, decision);
+  if (target?.type === 'external') steps.push(...(await senderSteps(deps, request, decision)));
   const route = await routeOf(routes, decision, target, request.settings);
   steps.push(...(route?.steps ?? []));
   return {
@@ -140,6 +142,21 @@ async function targetOf(
     purpose: 'queue',
   } as const;
   return (await decide(deps, next)).target;
+}
+
+/** What becomes of the envelope sender of mail that is handed on. */
+async function senderSteps(
+  deps: DecisionDependencies,
+  { from, settings }: ExplainRequest,
+  decision: Decision,
+): Promise<readonly RouteStep[]> {
+  const queued = decision.recipients.find(({ to }) => to.type === 'queue');
+  const sender = from === undefined || from === '' ? null : parseAddress(from);
+  if (queued === undefined || !sender?.ok) return [];
+  const { address, original } = queued;
+  const used = await outwardSender(deps, { address, original, sender: sender.value, settings });
+  if (used === sender.value.text) return [];
+  return [{ kind: 'rule', text: `it is forwarded, so its envelope sender becomes ${used} (SRS)` }];
 }
 
 function isAccepted(decision: Decision): boolean {

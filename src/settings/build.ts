@@ -43,6 +43,7 @@ export function buildSettings(values: ReadonlyMap<string, string>): Settings {
     }),
     ownersPage: read(table.ownersPage),
     externalForwards: read(table.externalForwards),
+    rewriteForwardedSender: read(table.rewriteForwardedSender),
     strangers: Object.freeze({
       sessions: Object.freeze({
         total: read(table.sessionsTotal),

@@ -71,6 +71,14 @@ export const ownersTable = {
     help: 'Whether the owner of an account may have mail forwarded to addresses that are not of this server. Off: such forwards cannot be entered, and mail of those that were stays in the mailbox. Forwards within the hosted domains are always possible.',
     effect: 'From the next recipient.',
   }),
+  rewriteForwardedSender: setting({
+    key: 'smtp.rewriteForwardedSender',
+    label: 'Rewrite the sender of forwarded mail',
+    type: onOff(),
+    default: 'on',
+    help: 'Mail from elsewhere that an alias, a catch-all, a forward or an account here hands on to another server leaves with an envelope sender of the forwarding domain (SRS), so that it passes the SPF check there; notices about it come back here and are handed on to who sent it. What the recipient reads, From and everything else, stays. Off: it leaves with its own sender, and servers that check SPF may refuse it.',
+    effect: 'From the next attempt of every queued message, also of those already waiting.',
+  }),
 };
 
 export const strangersTable = {

@@ -97,6 +97,8 @@ export interface Settings {
   readonly ownersPage: boolean;
   /** An account may forward to addresses of other servers. */
   readonly externalForwards: boolean;
+  /** Forwarded mail leaves with a sender of the forwarding domain (SRS). */
+  readonly rewriteForwardedSender: boolean;
   readonly strangers: StrangerSettings;
   readonly timeouts: PhaseTimeouts;
   readonly historyKeepMs: number;

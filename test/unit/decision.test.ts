@@ -11,6 +11,7 @@ import {
 } from '../../src/receiving/decision.ts';
 import { NoticeRate } from '../../src/receiving/notice-rate.ts';
 import { createRedecide, LOOP_RULE } from '../../src/receiving/redecide.ts';
+import { Srs } from '../../src/receiving/srs.ts';
 import { buildSettings } from '../../src/settings/build.ts';
 import type {
   Account,
@@ -100,6 +101,7 @@ function world(options: World = {}): DecisionDependencies & { asked: string[] } 
       asked.push(recipient);
       return options.host ?? 'known';
     },
+    srs: new Srs(Buffer.alloc(32, 7)),
     isOwnLiteral: (domain) => domain === '[127.0.0.1]',
   };
 }
@@ -228,10 +230,13 @@ describe('the decision for one recipient', () => {
       const to0 = (await ask(to, EXTERNAL, values)).recipients[0]?.to;
       return to0?.type === 'local' ? to0.delivery.header : null;
     };
-    assert.equal(await header('anna@here.test'), 'Return-Path: <s@far.test>\r\n');
+    assert.equal(
+      await header('anna@here.test'),
+      'Return-Path: <s@far.test>\r\nDelivered-To: anna@here.test\r\n',
+    );
     assert.equal(
       await header('nobody@here.test', OFF),
-      'Return-Path: <s@far.test>\r\nX-Original-To: nobody@here.test\r\n',
+      'Return-Path: <s@far.test>\r\nDelivered-To: boss@here.test\r\nX-Original-To: nobody@here.test\r\n',
     );
   });
 });
@@ -314,12 +319,27 @@ describe('a queued recipient decided again', () => {
     createRedecide(world(), () => settings(values))(recipient(address, rule), source, 's@far.test');
 
   it('is never denied relaying', async () => {
-    const result = await again('x@far.test');
+    const result = await again('x@far.test', { 'smtp.rewriteForwardedSender': 'off' });
     assert.deepEqual(result, {
       type: 'send',
       target: { type: 'external', domain: 'far.test' },
       assumedExternal: false,
     });
+  });
+
+  it('leaves with a sender of ours when an address here handed it on, and from elsewhere only', async () => {
+    const redecide = createRedecide(world(), () => settings());
+    const senderOf = async (one: QueuedRecipient, sender: string) => {
+      const result = await redecide(one, source, sender);
+      return result.type === 'send' ? (result.sender ?? 'its own') : result.type;
+    };
+    const forwarded = recipient('x@far.test');
+    assert.match(await senderOf(forwarded, 's@far.test'), /^SRS0=\w{6}=\w\w=far\.test=s@here\.test$/);
+    assert.equal(await senderOf(forwarded, ''), 'its own');
+    assert.equal(await senderOf(forwarded, 'boss@here.test'), 'its own');
+    assert.equal(await senderOf({ ...forwarded, original: 'X@far.test' }, 's@far.test'), 'its own');
+    assert.equal(await senderOf({ ...forwarded, original: 'y@far.test' }, 's@far.test'), 'its own');
+    assert.equal(await senderOf({ ...forwarded, address: 'u@host.test' }, 's@far.test'), 'its own');
   });
 
   it('a user who exists now gets the mail, with the original recipient kept', async () => {

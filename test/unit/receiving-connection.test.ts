@@ -8,6 +8,7 @@ import { Directory } from '../../src/directory/directory.ts';
 import type { CrowdLimits } from '../../src/listening/crowd.ts';
 import { NoticeRate } from '../../src/receiving/notice-rate.ts';
 import { SmtpServer } from '../../src/receiving/smtp-server.ts';
+import { Srs } from '../../src/receiving/srs.ts';
 import { Submission } from '../../src/receiving/submission.ts';
 import { Trace } from '../../src/receiving/trace.ts';
 import { buildSettings } from '../../src/settings/build.ts';
@@ -42,6 +43,7 @@ async function start(
     directory: new Directory(storage),
     noticeRate: new NoticeRate(),
     askForwardHost: async () => 'unreachable' as const,
+    srs: new Srs(Buffer.alloc(32, 7)),
     isOwnLiteral: () => false,
   };
   const deps = {

@@ -10,6 +10,7 @@ import { hashPassword } from '../../src/directory/password.ts';
 import { SignIn } from '../../src/directory/sign-in.ts';
 import { NoticeRate } from '../../src/receiving/notice-rate.ts';
 import { type ListenerOptions, SmtpServer } from '../../src/receiving/smtp-server.ts';
+import { Srs } from '../../src/receiving/srs.ts';
 import { Submission } from '../../src/receiving/submission.ts';
 import { Trace } from '../../src/receiving/trace.ts';
 import { buildSettings } from '../../src/settings/build.ts';
@@ -44,6 +45,7 @@ async function start(t: TestContext, values: Record<string, string> = {}, listen
       directory,
       noticeRate: new NoticeRate(),
       askForwardHost: async () => 'unreachable',
+      srs: new Srs(Buffer.alloc(32, 7)),
       isOwnLiteral: () => false,
     },
     ...{ trace: new Trace(Buffer.alloc(32)), log: () => undefined, submission },

@@ -14,6 +14,7 @@ import { Pop3Server } from '../../src/pop3/server.ts';
 import { NoticeRate } from '../../src/receiving/notice-rate.ts';
 import { createRedecide } from '../../src/receiving/redecide.ts';
 import { SmtpServer } from '../../src/receiving/smtp-server.ts';
+import { Srs } from '../../src/receiving/srs.ts';
 import { Submission } from '../../src/receiving/submission.ts';
 import { Trace } from '../../src/receiving/trace.ts';
 import { Sender, type SenderOptions } from '../../src/sending/sender.ts';
@@ -50,6 +51,7 @@ async function makeWorld(t: TestContext) {
     directory: new Directory(storage),
     noticeRate: new NoticeRate(),
     askForwardHost: async () => 'unreachable' as const,
+    srs: new Srs(Buffer.alloc(32, 7)),
     isOwnLiteral: () => false,
   };
   const logged: string[] = [];

@@ -21,6 +21,8 @@ interface AttemptWords {
   readonly whom: string;
   readonly way: string;
   readonly fallback: string;
+  /** Put in place of the message's own; mostly empty. */
+  readonly sender: string;
   readonly took: string;
   readonly failure: string;
 }
@@ -61,9 +63,9 @@ const story = {
     `${whom}${from === '' ? '' : ` (for ${from})`} ${destination === '' ? 'stays here' : `waits to be sent to ${destination}`}: ${because}.`,
   decidedAgain: (whom: string, into: string, because: string) =>
     `${whom} was decided again and now goes to ${into}: ${because}.`,
-  attempt: ({ whom, way, fallback, took, failure }: AttemptWords) =>
+  attempt: ({ whom, way, fallback, sender, took, failure }: AttemptWords) =>
     [
-      `For ${whom} ${way}${fallback === '' ? '' : `, because MX failed (${fallback})`}${took === '' ? '' : `, took ${took}`}.`,
+      `For ${whom} ${way}${fallback === '' ? '' : `, because MX failed (${fallback})`}${sender === '' ? '' : `, with the sender ${sender}`}${took === '' ? '' : `, took ${took}`}.`,
       failure === '' ? '' : `Came to ${failure}.`,
     ]
       .filter(Boolean)

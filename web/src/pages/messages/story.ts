@@ -118,6 +118,7 @@ function attempt(recipient: string | null, detail: Record<string, unknown>) {
       whom: recipient ?? words.recipients(recipients),
       way: ROUTE_WORDS[text(detail.via)] ?? text(detail.via),
       fallback: text(detail.fallback),
+      sender: text(detail.sender),
       took: typeof detail.durationMs === 'number' ? duration(detail.durationMs) : '',
       failure: text(detail.failure),
     }),
