@@ -28,6 +28,7 @@ export function buildSettings(values: ReadonlyMap<string, string>): Settings {
     delayNoticeMs: read(table.delayNotice),
     hopLimit: read(table.hopLimit),
     fallbackOn: read(table.fallbackOn),
+    destinationRules: read(table.destinationRules),
     unknownUserNotice: read(table.unknownUserNotice),
     unknownUserNoticeRate: read(table.unknownUserNoticeRate),
     allowPrivateAddresses: read(table.allowPrivateAddresses),

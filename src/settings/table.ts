@@ -3,6 +3,7 @@
  * error texts and docs/settings.md come from it. To add one, add an entry here and its line in `build.ts`.
  */
 import { type AnySetting, setting } from './definition.ts';
+import { destinationRulesType } from './destination-rules.ts';
 import { strangersTable, submissionTable } from './people-table.ts';
 import { phaseTimeouts } from './timeouts.ts';
 import {
@@ -194,6 +195,14 @@ const queueAndRouting = {
     ),
     default: 'no-answer,nxdomain,no-address,unreachable,self',
     help: 'The failures of MX resolution that lead to the SMTP host. no-answer: DNS gave none; nxdomain: the domain does not exist; no-address: it has no mail server; unreachable: none of its servers took the connection; self: its MX leads to this server.',
+    effect: NEXT_ATTEMPT,
+  }),
+  destinationRules: setting({
+    key: 'smtp.destinationRules',
+    label: 'Destination rules',
+    type: destinationRulesType,
+    default: '',
+    help: 'Rules for single destinations, as in: example.com route=host:relay.example.net:2525 tls=verify, *.example.org hold. First a domain, *.domain (what is below it) or * (every other), then words: route=mx, route=smtp-host, route=smtp-host:2 or route=host:NAME:PORT; port=NUMBER on servers found by MX; tls=none, opportunistic, encrypt (any certificate) or verify (a trusted one for the name); concurrency=SESSIONS at once; rate=MESSAGES a minute; ipv4 for no IPv6; hold; default for an exception from a wider rule. The nearest rule applies alone.',
     effect: NEXT_ATTEMPT,
   }),
   unknownUserNotice: setting({

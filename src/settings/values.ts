@@ -1,3 +1,5 @@
+import type { DestinationRule } from './destination-rules.ts';
+
 /** Why a destination's servers could not be used; the rows of BEHAVIOUR.md "When MX fails". */
 export type RouteFailureKind = 'no-answer' | 'nxdomain' | 'no-address' | 'unreachable' | 'self';
 
@@ -83,6 +85,8 @@ export interface Settings {
   readonly delayNoticeMs: number;
   readonly hopLimit: number;
   readonly fallbackOn: readonly RouteFailureKind[];
+  /** Asked through `destinationRule`. */
+  readonly destinationRules: readonly DestinationRule[];
   readonly unknownUserNotice: 'refuse' | 'notice';
   /** Notices in a minute for each client network (one an hour for each sender besides). */
   readonly unknownUserNoticeRate: number;
