@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { formatMessageId, type MessageId, parseMessageId } from '../mail/message-id.ts';
 import type { NoticeRecipient } from '../notices/contract.ts';
 import { messageJson, queueListJson } from '../queue/view.ts';
+import { holdingRule } from '../settings/destination-rules.ts';
 import type { Claim, QueuedMessage, QueueSelector } from '../storage/contract.ts';
 import { type AdminContext, OperationError } from './context.ts';
 import { MAX_ROWS, type OperationTable, operation, type Page } from './operation.ts';
@@ -56,6 +57,7 @@ export const queueOperations: OperationTable = {
           end,
           now: Date.now(),
           settings: settings.current(),
+          holdingRule: (destination) => holdingRule(settings.current(), destination),
           serverRunning,
         }),
         nextEvent: found.events.length > end ? end : null,

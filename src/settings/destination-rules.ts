@@ -92,6 +92,12 @@ export function destinationRule(
   return index.get('*') ?? NO_RULE;
 }
 
+/** What the rule that holds a domain's mail is for; null when none does. */
+export function holdingRule(settings: { readonly destinationRules: Rules }, domain: string): string | null {
+  const rule = destinationRule(settings, domain);
+  return rule.hold ? rule.pattern : null;
+}
+
 /** An address literal has dots and no domain above it. */
 function literalOrDot(domain: string, from: number): number {
   return domain.startsWith('[') ? -1 : domain.indexOf('.', from);
@@ -304,6 +310,7 @@ export function ruleWords(rule: DestinationRule): string {
   return words.length === 0 ? 'default' : words.join(' ');
 }
 
-function formatDestinationRule(rule: DestinationRule): string {
+/** One entry in canonical text. */
+export function formatDestinationRule(rule: DestinationRule): string {
   return `${rule.pattern ?? '*'} ${ruleWords(rule)}`;
 }

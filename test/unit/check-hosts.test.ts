@@ -36,7 +36,14 @@ async function check(t: TestContext, input: Input): Promise<readonly CheckFindin
     resolver.close();
     await dns.close();
   });
-  const base: SmtpHost = { name: '127.0.0.1', port: 25, tls: 'opportunistic', username: '', password: '' };
+  const base: SmtpHost = {
+    which: 1,
+    name: '127.0.0.1',
+    port: 25,
+    tls: 'opportunistic',
+    username: '',
+    password: '',
+  };
   const smtpHost = input.host ? { ...base, ...input.host } : null;
   const settings = makeSettings({ useMxResolution: false, smtpHost, ...input.settings });
   const routes = new Router({

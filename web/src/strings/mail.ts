@@ -3,6 +3,7 @@ const viaWords: Readonly<Record<string, string>> = {
   mx: 'by MX resolution',
   'smtp-host': 'by the SMTP host',
   forward: 'to the forward host of the domain',
+  host: 'to the host that the rule for the destination names',
   mailbox: 'into the mailbox',
 };
 
