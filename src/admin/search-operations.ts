@@ -116,6 +116,7 @@ export const searchOperations: OperationTable = {
         failingSince,
         backedOffUntil: failingSince === null ? null : next,
         sessions: state?.sessions ?? 0,
+        heldByRule: holdingRule(context.settings.current(), row.destination),
       };
     });
     return { rows, next: found.length > args.limit ? String(offset + args.limit) : null, holdAll };
