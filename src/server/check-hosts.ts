@@ -93,7 +93,7 @@ async function checkSmtpHost(options: HostCheckOptions): Promise<HostTried> {
     const opened = await open(options, endpoint, signal);
     const tookMs = Math.round(performance.now() - startedAt);
     if (opened.ok) {
-      const answered = judgeAnswer(endpoint, smtpHost, opened, tookMs);
+      const answered = judgeAnswer(endpoint, endpoint.smtpHost ?? smtpHost, opened, tookMs);
       opened.connection.quit();
       // Mail takes the address that works.
       return { findings: [...failures.map((failure) => failure(warning)), ...answered], reached: endpoint };
