@@ -135,13 +135,13 @@ function GroupPanel({ group, settings, form }: GroupProps) {
 /** Seldom touched, so folded away until something in it is edited, wrong or pointed at. */
 function Folded({ group, settings, form }: GroupProps & { readonly group: keyof typeof words.folded }) {
   const { hash } = usePlace();
-  const [wanted, setWanted] = useState(false);
+  const [wanted, setWanted] = useState<boolean | null>(null);
   const needed = settings.some(
     ({ key }) => form.isChanged(key) || form.errorsAt(key).length > 0 || hash === `#${fieldId(key)}`,
   );
   // Further hosts that are entered are part of what this server does, and are seen.
   const used = group === 'moreHosts' && settings.some(({ text, defaultText }) => text !== defaultText);
-  const open = wanted || needed || used;
+  const open = needed || (wanted ?? used);
   return (
     <>
       <p className="group-more fold">
