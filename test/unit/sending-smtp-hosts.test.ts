@@ -9,7 +9,9 @@ import { host, makeWorld, route, type World } from './sending-world.ts';
 
 type Place = { readonly address: string; readonly port: number };
 
+/** Named by their number, or all alike where they are one place. */
 function smtpHosts(...places: readonly Place[]): readonly SmtpHost[] {
+  const isOne = places.length > 1 && places.every((place) => place === places[0]);
   return places.map(({ port }, index) => ({
     which: (index + 1) as SmtpHost['which'],
     ...{
