@@ -15,7 +15,7 @@ function smtpHosts(...places: readonly Place[]): readonly SmtpHost[] {
   return places.map(({ port }, index) => ({
     which: (index + 1) as SmtpHost['which'],
     ...{
-      name: `relay${index + 1}.test`,
+      name: `relay${isOne ? '' : index + 1}.test`,
       port,
       tls: 'none',
       username: `user${index + 1}`,
