@@ -3,7 +3,7 @@ import {
   type DestinationRule,
   destinationRule,
   destinationRulesType,
-  parseDestinationRule,
+  parseRulePattern,
 } from '../settings/destination-rules.ts';
 import { table } from '../settings/table.ts';
 import { type AdminContext, OperationError } from './context.ts';
@@ -30,9 +30,13 @@ export async function setHoldRule(
 
 /** The rule it comes under so far, with `hold`: one rule applies alone, so nothing else must change with it. */
 function newRule(current: { readonly destinationRules: readonly DestinationRule[] }, destination: string) {
-  const parsed = parseDestinationRule(`${destination} hold`);
-  if (!parsed.ok) throw new OperationError(parsed.reason, 'Give the name of a destination.', 2);
-  return { ...destinationRule(current, destination), pattern: parsed.value.pattern, hold: true };
+  const pattern = parseRulePattern(destination);
+  if (!pattern.ok || pattern.value.startsWith('*')) {
+    const mend =
+      'Give a destination as "cmail queue list" shows it. Rules with * are entered in smtp.destinationRules.';
+    throw new OperationError(`"${destination}" is not a domain`, mend, 2);
+  }
+  return { ...destinationRule(current, pattern.value), pattern: pattern.value, hold: true };
 }
 
 function isNeeded(rule: DestinationRule, others: readonly DestinationRule[]): boolean {

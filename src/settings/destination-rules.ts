@@ -138,7 +138,7 @@ type Draft = { -readonly [Key in keyof DestinationRule]: DestinationRule[Key] };
 /** One entry, such as `*.example.com tls=verify ipv4`. */
 export function parseDestinationRule(entry: string): Parsed<DestinationRule> {
   const [first = '', ...words] = entry.trim().split(/\s+/);
-  const pattern = parsePattern(first);
+  const pattern = parseRulePattern(first);
   if (!pattern.ok) return pattern;
   if (words.length === 0) {
     const reason = `says nothing about ${pattern.value}; a word such as route=, tls= or hold is missing`;
@@ -240,7 +240,8 @@ function applyNumber(
   return problem(`"${word}": needs a whole number from 1 to ${max}`, example);
 }
 
-function parsePattern(text: string): Parsed<string> {
+/** What a rule is for, in canonical form. */
+export function parseRulePattern(text: string): Parsed<string> {
   if (text === '*') return parsed('*');
   const literal = parseAddressLiteral(text);
   if (literal !== undefined) return parsed(formatAddressLiteral(literal));
