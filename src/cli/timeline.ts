@@ -89,7 +89,7 @@ function eventLines(event: EventView): readonly string[] {
 
 /** Who asked for it, or what made CMail do it. Stores of older versions tell neither. */
 function actorText({ by, reason }: Record<string, unknown>): string {
-  if (typeof by === 'string') return ` by ${by}`;
+  if (typeof by === 'string') return ` by ${by}${words(': ', reason)}`;
   return typeof reason === 'string' ? `: ${reason}` : ' by an administrator';
 }
 

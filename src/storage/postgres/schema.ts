@@ -151,8 +151,13 @@ const CREDENTIALS: readonly string[] = [
   )`,
 ];
 
+/** Who put the whole queue on hold. */
+const HOLD_AUTHOR: readonly string[] = ['ALTER TABLE sequence ADD COLUMN note text'];
+
 /** Step n brings a store from version n to n + 1; a step that was released is never edited. */
-export const MIGRATIONS: readonly (readonly string[])[] = [VERSION_1, ACCESS_AND_SEARCH, CREDENTIALS];
+export const MIGRATIONS: readonly (readonly string[])[] = [
+  ...[VERSION_1, ACCESS_AND_SEARCH, CREDENTIALS, HOLD_AUTHOR],
+];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 
 const ATTEMPTS = 10;

@@ -143,8 +143,13 @@ CREATE TABLE sign_in (
 ) WITHOUT ROWID;
 `;
 
+/** Who put the whole queue on hold. */
+const HOLD_AUTHOR = 'ALTER TABLE sequence ADD COLUMN note TEXT;';
+
 /** Step n brings a store from version n to n + 1; a step that was released is never edited. */
-export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, ACCESS_AND_SEARCH, CREDENTIALS];
+export const MIGRATIONS: readonly string[] = [
+  ...[VERSION_1, VERSION_2, ACCESS_AND_SEARCH, CREDENTIALS, HOLD_AUTHOR],
+];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 
 export interface ConnectionOptions {
