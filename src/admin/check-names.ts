@@ -2,6 +2,7 @@
 import { networkInterfaces } from 'node:os';
 import type { AddressRecord, Answer, MxRecord } from '../dns/contract.ts';
 import { isLoopbackName, parseIpAddress } from '../settings/networks.ts';
+import { smtpHostsOf } from '../settings/smtp-host-table.ts';
 import type { AdminContext, CheckFinding } from './context.ts';
 import { fine, skipped, warning } from './finding.ts';
 
@@ -53,11 +54,16 @@ async function checkReverse({ hostname, resolver }: Names, address: string): Pro
   return warning('dns', `${address} leads back to ${names} (PTR), not to ${hostname}`, meaning, mend);
 }
 
-/** The SMTP host's name, where it has to be looked up. */
+/** The names of the SMTP hosts, where they have to be looked up. */
 export async function checkSmtpHostName({ resolver, settings }: Names): Promise<CheckFinding[]> {
-  const host = settings.current().smtpHost;
-  if (host === null || isLoopbackName(host.name) || parseIpAddress(host.name).ok) return [];
-  return [addressFinding(host.name, await resolver.addresses(host.name, FRESH), 'the SMTP host')];
+  const named = smtpHostsOf(settings.current()).filter(
+    ({ name }) => !isLoopbackName(name) && !parseIpAddress(name).ok,
+  );
+  return Promise.all(
+    named.map(async ({ name }) =>
+      addressFinding(name, await resolver.addresses(name, FRESH), 'the SMTP host'),
+    ),
+  );
 }
 
 /** Whether the MX records of hosted domains lead here. */

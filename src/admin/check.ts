@@ -7,6 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { describeError } from '../mail/failure.ts';
 import { networkContains } from '../settings/networks.ts';
+import { SMTP_HOSTS, smtpHostsOf } from '../settings/smtp-host-table.ts';
 import { checkClock, checkDisk } from './check-machine.ts';
 import { checkDomains, checkHostname, checkSmtpHostName } from './check-names.ts';
 import { checkNodes } from './check-nodes.ts';
@@ -101,9 +102,10 @@ function checkSettings({ settings }: AdminContext): CheckFinding[] {
     const mend = `Change the setting it depends on, or put ${key} back to its default.`;
     findings.push(warning('settings', `${key} is ${text}`, 'It is stored and does nothing now.', mend));
   }
-  const host = settings.current().smtpHost;
-  if (host !== null && (host.username === '') !== (host.password === '')) {
-    const missing = host.username === '' ? 'smtp.host.username' : 'smtp.host.password';
+  for (const host of smtpHostsOf(settings.current())) {
+    if ((host.username === '') === (host.password === '')) continue;
+    const setting = SMTP_HOSTS[host.which - 1];
+    const missing = (host.username === '' ? setting?.username.key : setting?.password.key) ?? '';
     const meaning = 'The SMTP host cannot be signed in to with one half alone.';
     const mend = `Enter it with "cmail settings set ${missing}", or remove the other half.`;
     findings.push(warning('settings', `${missing} is missing beside the other half`, meaning, mend));

@@ -2,8 +2,10 @@ import { z } from 'zod';
 import { formatMessageId, type MessageId, parseMessageId } from '../mail/message-id.ts';
 import type { NoticeRecipient } from '../notices/contract.ts';
 import { messageJson, queueListJson } from '../queue/view.ts';
+import { holdingRule } from '../settings/destination-rules.ts';
 import type { Claim, QueuedMessage, QueueSelector } from '../storage/contract.ts';
 import { type AdminContext, OperationError } from './context.ts';
+import { setHoldRule } from './hold-rule.ts';
 import { MAX_ROWS, type OperationTable, operation, type Page } from './operation.ts';
 
 /** Messages read from the store at a time. */
@@ -31,9 +33,27 @@ export const queueOperations: OperationTable = {
     listQueue,
   ),
 
-  'queue.retry': operation(selecting, (context, { selector }) => act(context, selector, 'retry')),
-  'queue.hold': operation(selecting, (context, { selector }) => act(context, selector, 'hold')),
-  'queue.release': operation(selecting, (context, { selector }) => act(context, selector, 'release')),
+  'queue.retry': operation(selecting, async (context, { selector }) => {
+    const done = await act(context, selector, 'retry');
+    if (!('destination' in selector)) return done;
+    return { ...done, stillHeldBy: holdingRule(context.settings.current(), destinationOf(selector)) };
+  }),
+  /** With `stay` also what arrives later for the destination. */
+  'queue.hold': operation(
+    z.strictObject({ selector: selectorSchema, stay: z.boolean().default(false) }),
+    async (context, { selector, stay }) => {
+      if (stay) await setHoldRule(context, destinationOf(selector), true);
+      return act(context, selector, 'hold');
+    },
+  ),
+  /** For a destination, also lifts the hold on what arrives later. */
+  'queue.release': operation(selecting, async (context, { selector }) => {
+    if (!('destination' in selector)) return act(context, selector, 'release');
+    const destination = destinationOf(selector);
+    const lifted = await setHoldRule(context, destination, false);
+    const done = await act(context, selector, 'release');
+    return { ...done, lifted, stillHeldBy: holdingRule(context.settings.current(), destination) };
+  }),
 
   'queue.delete': operation(
     z.strictObject({ selector: selectorSchema, notice: z.boolean() }),
@@ -56,6 +76,7 @@ export const queueOperations: OperationTable = {
           end,
           now: Date.now(),
           settings: settings.current(),
+          holdingRule: (destination) => holdingRule(settings.current(), destination),
           serverRunning,
         }),
         nextEvent: found.events.length > end ? end : null,
@@ -63,6 +84,15 @@ export const queueOperations: OperationTable = {
     },
   ),
 };
+
+function destinationOf(selector: SelectorArguments): string {
+  if ('destination' in selector) return selector.destination.toLowerCase().replace(/\.$/, '');
+  throw new OperationError(
+    'what arrives later can be held for one destination, or with all',
+    'Give --destination NAME together with --stay; --all holds what arrives later anyway.',
+    2,
+  );
+}
 
 /** A page ends at `limit` messages or at `PAGE_RECIPIENTS`, whichever is first. */
 async function listQueue(
@@ -149,8 +179,7 @@ export async function selectorOf(
   { storage }: AdminContext,
   selector: SelectorArguments,
 ): Promise<QueueSelector> {
-  if ('destination' in selector)
-    return { destination: selector.destination.toLowerCase().replace(/\.$/, '') };
+  if ('destination' in selector) return { destination: destinationOf(selector) };
   if ('all' in selector) return selector;
   const ids = selector.ids.map(idArgument);
   for (const [index, id] of ids.entries()) {

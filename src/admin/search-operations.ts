@@ -4,6 +4,7 @@ import { parseAddress } from '../mail/address.ts';
 import { formatMessageId, parseMessageId } from '../mail/message-id.ts';
 import { decodeSubject, subjectWords } from '../mail/subject.ts';
 import { messageJson } from '../queue/view.ts';
+import { holdingRule } from '../settings/destination-rules.ts';
 import type { QueuedMessage } from '../storage/contract.ts';
 import type { AddressWanted, FoundMessage, FoundPosition, MessageQuery } from '../storage/search-contract.ts';
 import { type AdminContext, OperationError } from './context.ts';
@@ -115,6 +116,7 @@ export const searchOperations: OperationTable = {
         failingSince,
         backedOffUntil: failingSince === null ? null : next,
         sessions: state?.sessions ?? 0,
+        heldByRule: holdingRule(context.settings.current(), row.destination),
       };
     });
     return { rows, next: found.length > args.limit ? String(offset + args.limit) : null, holdAll };
@@ -246,7 +248,10 @@ function notANext(text: string): OperationError {
 async function queueRows(context: AdminContext, messages: readonly QueuedMessage[]) {
   const { storage, settings, serverRunning } = context;
   const subjects = await storage.rawSubjects(messages.map(({ id }) => id));
-  const waiting = { first: 0, end: 0, now: Date.now(), settings: settings.current(), serverRunning };
+  const waiting = {
+    ...{ first: 0, end: 0, now: Date.now(), settings: settings.current(), serverRunning },
+    holdingRule: (destination: string) => holdingRule(settings.current(), destination),
+  };
   return messages.map((message, index) => {
     const { noticeFor: _, events: _none, ...row } = messageJson(message, [], waiting);
     return { ...row, subject: decodeSubject(subjects[index] ?? '') };

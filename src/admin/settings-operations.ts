@@ -84,7 +84,8 @@ export const settingsOperations: OperationTable = {
   ),
 };
 
-function accepted(outcome: SettingsOutcome): Extract<SettingsOutcome, { ok: true }> {
+/** What a change did; thrown as an error when it was refused. */
+export function accepted(outcome: SettingsOutcome): Extract<SettingsOutcome, { ok: true }> {
   if (outcome.ok) return outcome;
   throw settingsRefusal(outcome);
 }

@@ -89,7 +89,7 @@ function eventLines(event: EventView): readonly string[] {
 
 /** Who asked for it, or what made CMail do it. Stores of older versions tell neither. */
 function actorText({ by, reason }: Record<string, unknown>): string {
-  if (typeof by === 'string') return ` by ${by}`;
+  if (typeof by === 'string') return ` by ${by}${words(': ', reason)}`;
   return typeof reason === 'string' ? `: ${reason}` : ' by an administrator';
 }
 
@@ -119,6 +119,7 @@ function attemptLines(recipient: string | null, detail: Record<string, unknown>)
   const lines = [
     `attempt for ${whom} ${route}${words(', because MX failed: ', detail.fallback)}${words(', with the sender ', detail.sender)}, took ${duration(detail.durationMs)}`,
   ];
+  for (const rule of Array.isArray(detail.rules) ? detail.rules : []) lines.push(text(rule));
   if (typeof detail.mx === 'string') lines.push(`MX: ${detail.mx === '' ? 'none' : detail.mx}`);
   for (const host of Array.isArray(detail.hosts) ? detail.hosts : []) lines.push(trialText(objectOf(host)));
   if (typeof detail.failure === 'string') lines.push(`came to ${detail.failure}`);

@@ -32,6 +32,7 @@ export const ROUTE_WORDS: Readonly<Record<string, string>> = {
   mx: 'by MX resolution',
   'smtp-host': 'by the SMTP host',
   forward: 'to the forward host of the domain',
+  host: 'to the host that the rule for the destination names',
 };
 
 /** How far a trial came (RFC 5321 §3). */

@@ -8,6 +8,8 @@ export interface WhyContext {
   /** ms since 1970. */
   readonly now: number;
   readonly settings: { readonly queueLifetimeMs: number; readonly delayNoticeMs: number };
+  /** What the rule that holds a destination's mail is for; null when none does. */
+  readonly holdingRule: (destination: string) => string | null;
   readonly serverRunning: boolean;
 }
 
@@ -24,6 +26,11 @@ export function whyWaiting(recipient: QueuedRecipient, context: WhyContext): str
     return `${address} is being sent now: attempt ${attempts} is under way${next}.`;
   }
   if (state !== 'queued') return null;
+  const rule = context.holdingRule(recipient.destination ?? '');
+  if (rule !== null) {
+    const release = `the rule for ${rule} holds it (smtp.destinationRules), and it is neither tried nor given up until the rule holds it no more`;
+    return `${address} is held: ${release}${lastWords(recipient, context)}${toldWords(recipient, context)}.`;
+  }
   const since = `${address} waits since ${iso(context.message.receivedAt)}`;
   const reason = reasonOf(recipient, context);
   const because = attempts === 0 || reason === null ? '' : `: ${reason}`;

@@ -20,12 +20,18 @@ export interface Sorted {
   readonly own: boolean;
 }
 
+export interface AddressLimits {
+  readonly allowPrivate: boolean;
+  /** A rule for the destination says so. */
+  readonly ipv4Only: boolean;
+}
+
 /** Sorts out what is ourselves and what may not be dialled; IPv6 and IPv4 take turns in the result. */
 export function sortAddresses(
   found: readonly string[],
   port: number,
   us: Ourselves,
-  allowPrivate: boolean,
+  { allowPrivate, ipv4Only }: AddressLimits,
 ): Sorted {
   const addresses: string[] = [];
   const rejected: Rejected[] = [];
@@ -35,6 +41,8 @@ export function sortAddresses(
     if (us.isOwnEndpoint(address, port)) {
       own = true;
       rejected.push({ address, reason: 'this server itself' });
+    } else if (ipv4Only && isIP(address) === 6) {
+      rejected.push({ address, reason: 'IPv6, and the rule for this destination says ipv4' });
     } else if (check.ok) addresses.push(address);
     else rejected.push({ address, reason: check.reason });
   }

@@ -1,6 +1,13 @@
 /** Servers of an external domain by MX, implicit MX or address literal (RFC 5321 §5.1). */
 import type { AddressRecord, Answer, MxRecord, Resolver } from '../dns/contract.ts';
-import { addressSteps, describeNone, limitHosts, type Sorted, sortAddresses } from './addresses.ts';
+import {
+  type AddressLimits,
+  addressSteps,
+  describeNone,
+  limitHosts,
+  type Sorted,
+  sortAddresses,
+} from './addresses.ts';
 import type { RouteFailure, RouteHost, RouteStep } from './contract.ts';
 import { routeFailure } from './failures.ts';
 import { dropOurselves, orderMx } from './mx-list.ts';
@@ -9,7 +16,7 @@ import type { Ourselves } from './self.ts';
 export interface MxQuestion {
   readonly domain: string;
   readonly port: number;
-  readonly allowPrivate: boolean;
+  readonly limits: AddressLimits;
   readonly fresh: boolean;
 }
 
@@ -70,10 +77,10 @@ function aliasSteps(domain: string, canonicalName: string): readonly RouteStep[]
   return canonicalName === domain ? [] : [{ kind: 'dns', text: `${domain} is an alias of ${canonicalName}` }];
 }
 
-function byLiteral({ domain, port, allowPrivate }: MxQuestion, { us }: MxContext): MxFindings {
+function byLiteral({ domain, port, limits }: MxQuestion, { us }: MxContext): MxFindings {
   const address = /^\[(?:IPv6:)?([^\]]*)\]$/i.exec(domain)?.[1] ?? '';
   const steps: RouteStep[] = [{ kind: 'rule', text: `${domain} is an address literal: no lookup is needed` }];
-  const sorted = sortAddresses([address], port, us, allowPrivate);
+  const sorted = sortAddresses([address], port, us, limits);
   if (sorted.own) return fail(ownLoop(`${domain} is this server itself`), steps);
   const rejected = sorted.rejected[0];
   if (rejected !== undefined) {
@@ -85,7 +92,7 @@ function byLiteral({ domain, port, allowPrivate }: MxQuestion, { us }: MxContext
 
 /** No MX: the domain itself is the host. */
 async function implicit(
-  { domain, port, allowPrivate, fresh }: MxQuestion,
+  { domain, port, limits, fresh }: MxQuestion,
   { resolver, us }: MxContext,
   before: readonly RouteStep[],
 ): Promise<MxFindings> {
@@ -99,7 +106,7 @@ async function implicit(
     return fail(noAddress(`${domain} exists in DNS but has no MX, A or AAAA record`), steps);
   }
   const found = answer.records.map(({ address }) => address);
-  const sorted = sortAddresses(found, port, us, allowPrivate);
+  const sorted = sortAddresses(found, port, us, limits);
   steps.push(...addressSteps(domain, port, sorted));
   if (sorted.own || us.isOwnName(domain))
     return fail(ownLoop(`${domain} leads to this server itself`), steps);
@@ -165,14 +172,14 @@ function usableHosts(
 
 function lookUp(
   records: readonly MxRecord[],
-  { port, allowPrivate, fresh }: MxQuestion,
+  { port, limits, fresh }: MxQuestion,
   { resolver, us }: MxContext,
 ): Promise<readonly Looked[]> {
   return Promise.all(
     records.map(async (record) => {
       const answer = await resolver.addresses(record.exchange, { fresh });
       const found = answer.status === 'ok' ? answer.records.map(({ address }) => address) : [];
-      return { ...record, answer, sorted: sortAddresses(found, port, us, allowPrivate) };
+      return { ...record, answer, sorted: sortAddresses(found, port, us, limits) };
     }),
   );
 }

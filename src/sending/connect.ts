@@ -3,10 +3,22 @@ import { connect, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { describeError } from '../mail/failure.ts';
 import type { Route } from '../routing/contract.ts';
-import type { TlsMode } from '../settings/values.ts';
+import type { RuleTls } from '../settings/destination-rules.ts';
+import type { SmtpHost, TlsMode } from '../settings/values.ts';
 
 const MAX_HOSTS = 5;
 const MAX_ADDRESSES = 10;
+
+/** `encrypt`: with any certificate; `required`: with one that is verified. */
+export type EndpointTls = TlsMode | 'encrypt';
+
+/** What a rule's level is called here. */
+const RULE_LEVELS = {
+  none: 'none',
+  opportunistic: 'opportunistic',
+  encrypt: 'encrypt',
+  verify: 'required',
+} as const satisfies Record<RuleTls, EndpointTls>;
 
 /** One address of one host of a route. */
 export interface Endpoint {
@@ -15,7 +27,9 @@ export interface Endpoint {
   readonly port: number;
   readonly address: string;
   readonly preference: number | null;
-  readonly tls: TlsMode;
+  readonly tls: EndpointTls;
+  /** The SMTP host it belongs to; null where via is another. */
+  readonly smtpHost: SmtpHost | null;
   readonly credentials: { readonly username: string; readonly password: string } | null;
   /** Equal for endpoints a connection can be shared between. */
   readonly key: string;
@@ -23,16 +37,18 @@ export interface Endpoint {
 
 /** The addresses of a route in the order to try them: 5 hosts and 10 addresses at most. */
 export function endpointsOf(route: Route): Endpoint[] {
-  const tls = route.smtpHost?.tls ?? 'opportunistic';
-  const username = route.smtpHost?.username ?? '';
-  const credentials = username === '' ? null : { username, password: route.smtpHost?.password ?? '' };
   const endpoints: Endpoint[] = [];
-  for (const { name, port, preference, addresses } of route.hosts.slice(0, MAX_HOSTS)) {
+  for (const one of route.hosts.slice(0, MAX_HOSTS)) {
+    const { name, port, preference, addresses } = one;
+    const smtpHost = one.smtpHost ?? route.smtpHost;
+    const tls = smtpHost?.tls ?? RULE_LEVELS[route.tls ?? 'opportunistic'];
+    const username = smtpHost?.username ?? '';
+    const credentials = username === '' ? null : { username, password: smtpHost?.password ?? '' };
     // As entered, so that alarms about it are found again by the setting.
-    const host = route.smtpHost?.name ?? name;
+    const host = smtpHost?.name ?? name;
     for (const address of addresses) {
       const key = JSON.stringify([route.via, host, address, port, tls, credentials]);
-      endpoints.push({ via: route.via, host, port, address, preference, tls, credentials, key });
+      endpoints.push({ via: route.via, host, port, address, preference, tls, smtpHost, credentials, key });
     }
   }
   return endpoints.slice(0, MAX_ADDRESSES);

@@ -5,6 +5,7 @@
 import { describeError } from '../mail/failure.ts';
 import { replyText } from '../mail/reply.ts';
 import type { Route, Target } from '../routing/contract.ts';
+import type { SmtpHost } from '../settings/values.ts';
 import {
   type RecipientResult,
   type SessionProblem,
@@ -102,7 +103,14 @@ export class Delivery {
     const { deps } = this.#context;
     const { target, assumedExternal, recipients } = this.#work;
     const fresh = recipients.some(({ lastKind }) => lastKind !== null && CONFIRMED_KINDS.has(lastKind));
-    const route = await deps.routes.plan(target, { settings: deps.settings(), fresh, assumedExternal });
+    const { sender } = this.#work.message;
+    const options = { settings: deps.settings(), fresh, assumedExternal, sender };
+    const route = await deps.routes.plan(target, options);
+    if (route.held) {
+      // Taken before the rule held it: it waits as it did, and is not taken again.
+      this.#decideRest({ type: 'returned' });
+      return;
+    }
     await this.#follow(route, null);
   }
 
@@ -133,7 +141,7 @@ export class Delivery {
     }
     if (fallback !== null) {
       const { deps } = this.#context;
-      const next = await deps.routes.fallback(fallback, deps.settings());
+      const next = await deps.routes.fallback(fallback, deps.settings(), this.#work.message.sender);
       if (next !== null) return this.#follow(next, `${fallback}: ${otherwise.trouble.text}`);
     }
     this.#decideRest(otherwise);
@@ -147,9 +155,9 @@ export class Delivery {
   /** Every server of a route in turn, until nobody is left to deliver to. */
   async #tryServers(route: Route): Promise<RouteTally> {
     const tally = emptyTally();
-    const endpoints = endpointsOf(route);
+    const endpoints = this.#inOrder(endpointsOf(route));
     if (endpoints.length === 0) tally.unreachable = 'no address that may be dialled';
-    const pooled = this.#context.pool.take(endpoints);
+    const pooled = this.#context.pool.take(firstChoice(endpoints));
     const order =
       pooled === null ? endpoints : [pooled.endpoint, ...endpoints.filter((e) => e !== pooled.endpoint)];
     const finishedHosts = new Set<string>();
@@ -161,13 +169,27 @@ export class Delivery {
         break;
       }
       // RFC 5321 §5.1: ourselves and every server no better are no servers for this mail.
-      if (finishedHosts.has(endpoint.host) || (endpoint.preference ?? -1) >= selfPreference) continue;
+      if (finishedHosts.has(serverOf(endpoint)) || (endpoint.preference ?? -1) >= selfPreference) continue;
       const outcome = await this.#tryEndpoint(endpoint, connection, tally);
-      if (outcome !== 'unreachable') finishedHosts.add(endpoint.host);
+      if (outcome !== 'unreachable') finishedHosts.add(serverOf(endpoint));
       if (outcome === 'self') selfPreference = endpoint.preference ?? selfPreference;
       if (outcome === 'stop') break;
     }
     return tally;
+  }
+
+  /** An SMTP host that failed a moment ago is tried after the others. */
+  #inOrder(endpoints: readonly Endpoint[]): readonly Endpoint[] {
+    const rests = ({ smtpHost }: Endpoint) =>
+      smtpHost !== null && this.#context.watch.resting(smtpHost) !== null;
+    const later = endpoints.filter(rests);
+    if (later.length === 0 || later.length === endpoints.length) return endpoints;
+    for (const [index, endpoint] of later.entries()) {
+      if (endpoint.smtpHost === null || endpoint.smtpHost === later[index - 1]?.smtpHost) continue;
+      const why = `tried after the others for now: ${this.#context.watch.resting(endpoint.smtpHost)}`;
+      this.#trials.push(makeTrial(endpoint, 'connect', null, why, performance.now()));
+    }
+    return [...endpoints.filter((endpoint) => !rests(endpoint)), ...later];
   }
 
   async #tryEndpoint(
@@ -206,7 +228,7 @@ export class Delivery {
     tally: RouteTally,
   ): 'unreachable' | 'self' | 'talked' | 'stop' {
     if (this.#context.signal.aborted || this.#withdrawn) return 'stop';
-    if (problem === null) return tally.held === null ? 'talked' : 'stop';
+    if (problem === null) return 'talked';
     const judged = judgeProblem(problem, endpoint.host);
     if (judged.type === 'self') {
       tally.self = true;
@@ -217,6 +239,7 @@ export class Delivery {
       tally.unreachable = `${endpoint.host} [${endpoint.address}]: ${reason}`;
       this.health ??= 'bad';
       this.#context.dead.add(endpoint, reason);
+      if (endpoint.smtpHost !== null) this.#restHost(endpoint.smtpHost, reason);
       return 'unreachable';
     }
     if (judged.type === 'spoke') {
@@ -226,7 +249,7 @@ export class Delivery {
     }
     tally.held = judged.trouble;
     if (judged.trouble.kind === 'credentials') this.#alarm(endpoint, judged.trouble);
-    return 'stop';
+    return 'talked';
   }
 
   /** Transactions for all recipients this server has not been asked about yet; null unless it was lost. */
@@ -295,7 +318,7 @@ export class Delivery {
       this.#decideRest(ownTrouble(`The stored message could not be read: ${unreadable}`));
     if (delivered) {
       this.health = 'good';
-      if (endpoint.via === 'smtp-host') this.#context.watch.succeeded(watchKey(endpoint));
+      if (endpoint.smtpHost !== null) this.#context.watch.succeeded(endpoint.smtpHost);
     }
     return problem;
   }
@@ -308,18 +331,18 @@ export class Delivery {
     result: RecipientResult,
     tally: RouteTally,
   ): void {
-    const { host, address, via } = endpoint;
+    const { host, address, smtpHost } = endpoint;
     const reply = replyText(result.reply);
     if (result.accepted) {
       this.results.set(recipient.index, { type: 'delivered', host, address, tls: connection.tls, reply });
       return;
     }
     const verdict = judgeRefusal(result, host);
-    if (via === 'smtp-host' && isCredentialRefusal(result.reply)) {
+    if (smtpHost !== null && isCredentialRefusal(result.reply)) {
       tally.held = { ...verdict.trouble, kind: 'credentials' };
       this.#putOff.set(recipient.index, tally.held);
       this.#alarm(endpoint, tally.held);
-    } else if (via === 'smtp-host' && isPolicyRefusal(result) && this.#isHeldForPolicy(endpoint, reply)) {
+    } else if (smtpHost !== null && isPolicyRefusal(result) && this.#isHeldForPolicy(smtpHost, reply)) {
       tally.held = { ...verdict.trouble, kind: 'credentials' };
       this.#putOff.set(recipient.index, tally.held);
     } else if (verdict.type === 'deferred') {
@@ -331,11 +354,16 @@ export class Delivery {
   }
 
   #alarm(endpoint: Endpoint, trouble: Trouble): void {
-    this.#context.watch.credentialsRefused(watchKey(endpoint), trouble.text);
+    if (endpoint.smtpHost !== null) this.#context.watch.credentialsRefused(endpoint.smtpHost, trouble.text);
   }
 
-  #isHeldForPolicy(endpoint: Endpoint, reply: string): boolean {
-    return this.#context.watch.policyRefused(watchKey(endpoint), this.#work.message.id, reply);
+  #restHost(host: SmtpHost, reason: string): void {
+    const others = this.#context.deps.settings().furtherSmtpHosts.length > 0;
+    this.#context.watch.unreachable(host, reason, others);
+  }
+
+  #isHeldForPolicy(host: SmtpHost, reply: string): boolean {
+    return this.#context.watch.policyRefused(host, this.#work.message.id, reply);
   }
 
   /** Pending recipients this server can be asked about; the others fail here. */
@@ -404,6 +432,13 @@ export function ownTrouble(text: string): Verdict {
   return { type: 'own', trouble: { kind: 'local', status: '4.3.0', text, host: null, reply: null } };
 }
 
-function watchKey(endpoint: Endpoint): string {
-  return `${endpoint.host}:${endpoint.port}`;
+/** One server of a route, whatever its addresses; two SMTP hosts are two, also under one name. */
+function serverOf({ host, port, smtpHost }: Endpoint): string {
+  return `${smtpHost?.which ?? ''} ${host}:${port}`;
+}
+
+/** Where a connection that waits may be taken up: at any server by MX, but only at the first SMTP host. */
+function firstChoice(endpoints: readonly Endpoint[]): readonly Endpoint[] {
+  const which = endpoints[0]?.smtpHost?.which;
+  return endpoints.filter(({ smtpHost }) => smtpHost?.which === which);
 }

@@ -22,6 +22,7 @@ export function attemptEvent(
     durationMs: Date.now() - startedAt,
     recipients: recipients.length,
     via: route.via,
+    ...rulesOf(route),
     fallback: route.fallback,
     ...(sender === null ? {} : { sender }),
     mx: mxSummary(route),
@@ -33,6 +34,12 @@ export function attemptEvent(
     recipient: onlyOne(recipients),
     detail,
   };
+}
+
+/** The rules and settings that made the route; absent when MX resolution was on and nothing else said. */
+function rulesOf({ steps }: Route): { readonly rules?: readonly string[] } {
+  const rules = steps.filter(({ kind }) => kind === 'rule').map(({ text }) => text);
+  return rules.length === 0 ? {} : { rules };
 }
 
 /** The recipient an entry is about, null when it is about several. */
@@ -47,7 +54,7 @@ export function fallbackEvent(
   why: string | null,
 ): NewEvent {
   const step = route.steps.findLast(({ kind }) => kind === 'fallback');
-  const host = route.smtpHost?.name ?? null;
+  const host = (route.hosts[0]?.smtpHost ?? route.smtpHost)?.name ?? null;
   return {
     kind: 'fallback',
     recipient: onlyOne(recipients),

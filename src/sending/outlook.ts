@@ -2,8 +2,9 @@
 import type { Route } from '../routing/contract.ts';
 import { ROUTE_FAILURE_KINDS, routeFailure } from '../routing/failures.ts';
 import { whyNoFallback } from '../routing/router.ts';
+import { smtpHostsFor } from '../routing/way.ts';
 import { formatDuration } from '../settings/text.ts';
-import type { RouteFailureKind, Settings } from '../settings/values.ts';
+import type { RouteFailureKind, Settings, SmtpHost } from '../settings/values.ts';
 import type { SessionProblem } from '../smtp/sender-session.ts';
 import {
   emptyTally,
@@ -47,14 +48,23 @@ export interface Outlook {
  * entered (SMTP host, forward host) can only be out of reach, or turn out to be ourselves by its greeting. Then
  * what a server that is reached may do.
  */
-export function outlookOf(route: Pick<Route, 'via' | 'fallback'>, settings: Settings): Outlook[] {
+export function outlookOf(
+  route: Pick<Route, 'via' | 'fallback'> & Partial<Pick<Route, 'smtpHost' | 'tls'>>,
+  settings: Settings,
+  sender = '',
+): Outlook[] {
   const byMx = route.via === 'mx' || route.fallback !== null;
   const via = byMx ? 'mx' : route.via;
   const before = byMx
-    ? ROUTE_FAILURE_KINDS.map((kind) => outlookOfMx(kind, settings))
+    ? ROUTE_FAILURE_KINDS.map((kind) => outlookOfMx(kind, settings, sender))
     : outlookOfEntered(via, settings);
   const after = [outlookOfSpoke(via, settings), outlookOfRefused(settings)];
-  return [...before, ...after, ...(route.via === 'smtp-host' ? outlookOfSmtpHost(settings) : [])];
+  if (route.via === 'smtp-host') {
+    return [...before, ...after, ...outlookOfSmtpHost(route.smtpHost ?? settings.smtpHost, settings)];
+  }
+  const strict = route.tls === 'encrypt' || route.tls === 'verify';
+  if (!strict) return [...before, ...after];
+  return [...before, ...after, onRoute('tls', route.via, afterProblem('tls-unavailable'), settings)];
 }
 
 function outlookOfEntered(via: Route['via'], settings: Settings): Outlook[] {
@@ -81,8 +91,8 @@ function outlookOfRefused(settings: Settings): Outlook {
 }
 
 /** What may stand in the way of a message at the SMTP host alone: the TLS asked for, and signing in. */
-function outlookOfSmtpHost(settings: Settings): Outlook[] {
-  const { tls, username } = settings.smtpHost ?? { tls: 'none', username: '' };
+function outlookOfSmtpHost(smtpHost: SmtpHost | null, settings: Settings): Outlook[] {
+  const { tls, username } = smtpHost ?? { tls: 'none', username: '' };
   const told: Outlook[] = [];
   if (tls === 'required' || tls === 'implicit')
     told.push(onRoute('tls', 'smtp-host', afterProblem('tls-unavailable'), settings));
@@ -109,10 +119,10 @@ function onRoute(
   return foretell(kind, via, () => judgeRoute(via, tally).otherwise, settings, words);
 }
 
-function outlookOfMx(kind: RouteFailureKind, settings: Settings): Outlook {
+function outlookOfMx(kind: RouteFailureKind, settings: Settings, sender: string): Outlook {
   const refused = whyNoFallback(kind, settings);
   if (refused === null) {
-    const { name, port } = settings.smtpHost ?? { name: '', port: 0 };
+    const { name, port } = smtpHostsFor(settings, sender).hosts[0] ?? { name: '', port: 0 };
     const text = `the SMTP host ${name} port ${port} instead, in the same attempt`;
     return { kind, status: null, action: 'smtp-host', via: 'smtp-host', retryAfterSeconds: [], text };
   }

@@ -4,6 +4,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError } from '../mail/failure.ts';
+import { destinationRule } from '../settings/destination-rules.ts';
+import { smtpHostsOf } from '../settings/smtp-host-table.ts';
 import type { Claim } from '../storage/contract.ts';
 import { processClaim } from './claim.ts';
 import { ConnectionPool } from './connection-pool.ts';
@@ -158,10 +160,9 @@ export class Sender {
     this.#leases.close();
   }
 
-  /** What is wrong with the SMTP host in use, in sentences; empty when well. */
+  /** What is wrong with the SMTP hosts in use, in sentences; empty when well. */
   alarms(): readonly string[] {
-    const host = this.#deps.settings().smtpHost;
-    return host === null ? [] : this.#watch.alarms(`${host.name}:${host.port}`);
+    return this.#watch.alarms(smtpHostsOf(this.#deps.settings()));
   }
 
   /** Destinations with sessions now, or whose last attempt failed as a whole. */
@@ -252,10 +253,14 @@ export class Sender {
 
   /** A due destination gets one session to begin with; its claims show whether it needs more. */
   #consider(destination: string): void {
-    if (this.#resting.has(destination)) return;
+    if (this.#resting.has(destination) || this.#isHeld(destination)) return;
     const work = this.#work.get(destination);
     if (work !== undefined && (work.batch.length > 0 || work.refill !== null)) return;
     this.#startWorker(work ?? { destination, batch: [], workers: 0, refill: null });
+  }
+
+  #isHeld(destination: string): boolean {
+    return destinationRule(this.#deps.settings(), destination).hold;
   }
 
   #startWorker(work: Work): void {
@@ -300,7 +305,7 @@ export class Sender {
     for (;;) {
       const job = work.batch.shift();
       if (job !== undefined) return job;
-      if (this.#state !== 'running') return null;
+      if (this.#state !== 'running' || this.#isHeld(work.destination)) return null;
       work.refill ??= this.#refill(work, lane).finally(() => {
         work.refill = null;
       });

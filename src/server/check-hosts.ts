@@ -8,6 +8,7 @@ import { replyText } from '../mail/reply.ts';
 import type { RouteOptions, Routes } from '../routing/contract.ts';
 import { type Endpoint, endpointsOf, isLoopback } from '../sending/connect.ts';
 import { type Opened, openConnection } from '../sending/open.ts';
+import { smtpHostsOf } from '../settings/smtp-host-table.ts';
 import type { CurrentSettings, PhaseTimeouts, Settings, SmtpHost } from '../settings/values.ts';
 import type { SessionProblem } from '../smtp/sender-session.ts';
 
@@ -35,13 +36,17 @@ interface HostTried {
   readonly reached: Endpoint | null;
 }
 
-/** Tries the SMTP host and, with a domain, the way out. Never rejects. */
+/** Tries each SMTP host and, with a domain, the way out. Never rejects. */
 export async function checkHosts(options: HostCheckOptions, probe: string | null): Promise<Judged> {
-  const [host, outbound] = await Promise.all([
-    checkSmtpHost(options),
+  const entered = smtpHostsOf(options.settings());
+  const [hosts, outbound] = await Promise.all([
+    Promise.all(entered.map((host) => checkSmtpHost(options, host))),
     probe === null ? null : probeDomain(options, probe),
   ]);
-  return [...host.findings, outbound ?? notProbed(options.settings(), host.reached)];
+  const [first] = hosts;
+  const findings = hosts.flatMap((host) => host.findings);
+  if (first === undefined) findings.push(fine('smtp-host', 'no SMTP host is entered'));
+  return [...findings, outbound ?? notProbed(options.settings(), first?.reached ?? null)];
 }
 
 /** The settings with every wait cut to what a check may take. */
@@ -72,13 +77,23 @@ function words(problem: SessionProblem, signal: AbortSignal): string {
 
 // ---------------------------------------------------------------- the SMTP host
 
-async function checkSmtpHost(options: HostCheckOptions): Promise<HostTried> {
+async function checkSmtpHost(options: HostCheckOptions, smtpHost: SmtpHost): Promise<HostTried> {
+  const { findings, reached } = await trySmtpHost(options, smtpHost);
+  if (smtpHost.which === 1) return { findings, reached };
+  // What is to be mended of a further host is in settings of its own.
+  const own = (text: string) => text.replaceAll('smtp.host.', `smtp.host${smtpHost.which}.`);
+  const theirs = findings.map((one) => (one.mend === undefined ? one : { ...one, mend: own(one.mend) }));
+  return { findings: theirs, reached };
+}
+
+async function trySmtpHost(options: HostCheckOptions, smtpHost: SmtpHost): Promise<HostTried> {
   const current = options.settings();
-  const { smtpHost } = current;
-  if (smtpHost === null) return { findings: [fine('smtp-host', 'no SMTP host is entered')], reached: null };
   const signal = AbortSignal.timeout(options.wholeMs ?? WHOLE_MS);
-  // Without MX resolution every domain leads to the SMTP host.
-  const settings: Settings = { ...current, useMxResolution: false };
+  // Without MX resolution and rules every domain leads to the SMTP host.
+  const settings: Settings = {
+    ...{ ...current, useMxResolution: false, destinationRules: [], senderHosts: [] },
+    ...{ smtpHost, furtherSmtpHosts: [] },
+  };
   const route = await options.routes.plan(...external(options.hostname, settings));
   const needed = !current.useMxResolution || current.fallbackToSmtpHost;
   const trouble = needed ? error : warning;

@@ -8,7 +8,7 @@ import type { Reply } from '../mail/reply.ts';
 import type { Client } from '../receiving/client.ts';
 import { type Decision, type DecisionDependencies, decide } from '../receiving/decision.ts';
 import { outwardSender } from '../receiving/outward-sender.ts';
-import type { Route, RouteStep, Routes, Target } from '../routing/contract.ts';
+import type { Route, RouteStep, Routes, RouteVia, Target } from '../routing/contract.ts';
 import { judgeRouteFailure } from '../sending/judge.ts';
 import { isFinalAtOnce, type Outlook, outlookOf } from '../sending/outlook.ts';
 import { type Reached, reachServers } from '../sending/reach.ts';
@@ -39,8 +39,10 @@ export interface Explanation {
 }
 
 export interface ExplainedRoute {
-  readonly via: 'mailbox' | 'mx' | 'smtp-host' | 'forward';
+  readonly via: 'mailbox' | RouteVia;
   readonly fallback: RouteFailureKind | null;
+  /** A rule for the destination holds its mail: it is not sent until the rule says so no more. */
+  readonly held: boolean;
   readonly failure: {
     readonly kind: string;
     readonly status: string;
@@ -54,7 +56,7 @@ export interface ExplainedRoute {
   }[];
 }
 
-const MAILBOX: ExplainedRoute = { via: 'mailbox', fallback: null, failure: null, hosts: [] };
+const MAILBOX: ExplainedRoute = { via: 'mailbox', fallback: null, held: false, failure: null, hosts: [] };
 
 export async function explain(
   deps: DecisionDependencies,
@@ -87,7 +89,7 @@ export async function explain(
   const steps = [...decision.steps];
   const target = await targetOf(deps, request, decision);
   if (target?.type === 'external') steps.push(...(await senderSteps(deps, request, decision)));
-  const route = await routeOf(routes, decision, target, request.settings);
+  const route = await routeOf(routes, decision, target, request);
   steps.push(...(route?.steps ?? []));
   return {
     recipient: recipient.value.text,
@@ -106,10 +108,10 @@ function notOutward({ connectAs }: ExplainRequest): Pick<Explanation, 'outlook' 
 
 async function lookAhead(
   route: Route,
-  { settings, connectAs }: ExplainRequest,
+  { settings, connectAs, from }: ExplainRequest,
 ): Promise<Pick<Explanation, 'outlook' | 'connect'>> {
   const connect = connectAs === null ? null : await reachServers(route, { hostname: connectAs, settings });
-  return { outlook: outlookOf(route, settings), connect };
+  return { outlook: outlookOf(route, settings, from), connect };
 }
 
 /** `postmaster` alone is a recipient too (RFC 5321 §4.1.1.3). */
@@ -168,10 +170,15 @@ async function routeOf(
   routes: Routes,
   decision: Decision,
   target: Target | null,
-  settings: Settings,
+  { settings, from = '' }: ExplainRequest,
 ): Promise<Route | null> {
   if (!isAccepted(decision) || target === null) return null;
-  return routes.plan(target, { settings, fresh: true, assumedExternal: decision.assumedExternal });
+  return routes.plan(target, {
+    settings,
+    fresh: true,
+    assumedExternal: decision.assumedExternal,
+    sender: from,
+  });
 }
 
 /** Mail that does not go outward goes to a mailbox, if anywhere. */
@@ -179,10 +186,11 @@ function withoutServers(decision: Decision): ExplainedRoute | null {
   return isAccepted(decision) ? MAILBOX : null;
 }
 
-function routeJson({ via, fallback, failure, hosts }: Route, settings: Settings): ExplainedRoute {
+function routeJson({ via, fallback, held, failure, hosts }: Route, settings: Settings): ExplainedRoute {
   return {
     via,
     fallback,
+    held,
     failure:
       failure === null
         ? null

@@ -1,4 +1,5 @@
 import type { Setting } from './definition.ts';
+import { SMTP_HOSTS } from './smtp-host-table.ts';
 import { table } from './table.ts';
 import type { Settings, SmtpHost } from './values.ts';
 
@@ -12,6 +13,7 @@ export function buildSettings(values: ReadonlyMap<string, string>): Settings {
     if (!value.ok) throw new Error(`stored value of ${setting.key}: ${value.reason}`);
     return value.value;
   };
+  const smtpHosts = buildSmtpHosts(read);
   return Object.freeze({
     bufferSizeBytes: read(table.bufferSize),
     socketTimeoutMs: read(table.socketTimeout),
@@ -21,13 +23,16 @@ export function buildSettings(values: ReadonlyMap<string, string>): Settings {
     outboundPort: read(table.outboundPort),
     refuseUnknownUsers: read(table.refuseUnknownUsers),
     assumeExternal: read(table.assumeExternal),
-    smtpHost: buildSmtpHost(read),
+    smtpHost: smtpHosts[0] ?? null,
+    furtherSmtpHosts: Object.freeze(smtpHosts.slice(1)),
+    senderHosts: read(table.senderHosts),
     relayNetworks: read(table.relayNetworks),
     retryScheduleMs: read(table.retrySchedule),
     queueLifetimeMs: read(table.queueLifetime),
     delayNoticeMs: read(table.delayNotice),
     hopLimit: read(table.hopLimit),
     fallbackOn: read(table.fallbackOn),
+    destinationRules: read(table.destinationRules),
     unknownUserNotice: read(table.unknownUserNotice),
     unknownUserNoticeRate: read(table.unknownUserNoticeRate),
     allowPrivateAddresses: read(table.allowPrivateAddresses),
@@ -75,14 +80,13 @@ export function buildSettings(values: ReadonlyMap<string, string>): Settings {
   });
 }
 
-function buildSmtpHost(read: <T>(setting: Setting<T>) => T): SmtpHost | null {
-  const name = read(table.hostName);
-  if (name === '') return null;
-  return Object.freeze({
-    name,
-    port: read(table.hostPort),
-    tls: read(table.hostTls),
-    username: read(table.hostUsername),
-    password: read(table.hostPassword),
+function buildSmtpHosts(read: <T>(setting: Setting<T>) => T): readonly SmtpHost[] {
+  const hosts = SMTP_HOSTS.flatMap(({ which, name, port, tls, username, password }): SmtpHost[] => {
+    const entered = read(name);
+    if (entered === '') return [];
+    const host = { which, name: entered, port: read(port), tls: read(tls) };
+    return [Object.freeze({ ...host, username: read(username), password: read(password) })];
   });
+  // The others stand in for the first: without it there is none.
+  return hosts[0]?.which === 1 ? hosts : [];
 }

@@ -46,6 +46,17 @@ const WORDS: Readonly<Record<string, Words>> = {
       : 'Mail for unknown users is refused with 550 5.1.1 at RCPT.';
   },
   'smtp.host.name': (next) => (next === '' ? 'There is no SMTP host any more.' : `The SMTP host is ${next}.`),
+  'smtp.destinationRules': (_next, { destinationRules }) => {
+    if (destinationRules.length === 0) return 'No destination has a rule of its own.';
+    const held = destinationRules.filter(({ hold }) => hold).map(({ pattern }) => pattern);
+    const count = `${destinationRules.length} ${destinationRules.length === 1 ? 'rule is' : 'rules are'}`;
+    const waiting = held.length === 0 ? '' : ` Held until the rule says otherwise: ${shortList(held)}.`;
+    return `${count} in force, for ${shortList(destinationRules.map(({ pattern }) => pattern))}.${waiting}`;
+  },
+  'smtp.senderHosts': (_next, { senderHosts }) =>
+    senderHosts.length === 0
+      ? 'No sender has an SMTP host of its own.'
+      : `An SMTP host of its own has mail from ${shortList(senderHosts.map(({ sender }) => sender))}.`,
   'smtp.relayNetworks': (next) =>
     next === ''
       ? 'No client may send to other domains without signing in.'
@@ -59,6 +70,12 @@ const WORDS: Readonly<Record<string, Words>> = {
       ? 'Senders are not told of a delay.'
       : `Senders are told once when their mail waits ${next}.`,
 };
+
+/** The first few. */
+function shortList(names: readonly (string | null)[]): string {
+  const more = names.length > 5 ? ` and ${names.length - 5} more` : '';
+  return `${names.slice(0, 5).join(', ')}${more}`;
+}
 
 /** `settings` are those after all the changes. */
 export function changeSentence(change: ShownChange, settings: Settings): string {

@@ -3,7 +3,9 @@
  * error texts and docs/settings.md come from it. To add one, add an entry here and its line in `build.ts`.
  */
 import { type AnySetting, setting } from './definition.ts';
+import { destinationRulesType } from './destination-rules.ts';
 import { ownersTable, strangersTable, submissionTable } from './people-table.ts';
+import { furtherSmtpHosts, senderHostsSetting, smtpHostTable } from './smtp-host-table.ts';
 import { phaseTimeouts } from './timeouts.ts';
 import {
   choice,
@@ -11,18 +13,16 @@ import {
   domainName,
   duration,
   durationEntry,
-  hostName,
   integer,
   ipAddress,
   kilobytes,
-  line,
   list,
   onOff,
   relayNetwork,
   seconds,
   size,
 } from './types.ts';
-import type { RouteFailureKind, TlsMode } from './values.ts';
+import type { RouteFailureKind } from './values.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -100,50 +100,6 @@ const advanced = {
   }),
 };
 
-const smtpHost = {
-  hostName: setting({
-    key: 'smtp.host.name',
-    label: 'SMTP host',
-    type: hostName(),
-    default: '',
-    help: 'Host name or address of the upstream server (smarthost), found by its address and never by MX. It may not be this server.',
-    effect: NEXT_ATTEMPT,
-  }),
-  hostPort: setting({
-    key: 'smtp.host.port',
-    label: 'SMTP host port',
-    type: integer({ min: 1, max: 65535 }),
-    default: '25',
-    help: 'Port of the SMTP host: 25, often 587 with a user name, 465 with implicit TLS.',
-    effect: NEXT_ATTEMPT,
-  }),
-  hostTls: setting({
-    key: 'smtp.host.tls',
-    label: 'SMTP host TLS',
-    type: choice<TlsMode>(['none', 'opportunistic', 'required', 'implicit']),
-    default: 'opportunistic',
-    help: 'none: never; opportunistic: STARTTLS when offered; required: STARTTLS with a verified certificate or no mail; implicit: TLS from the first byte. A password is sent only under TLS with a verified certificate, or to a loopback address.',
-    effect: NEXT_ATTEMPT,
-  }),
-  hostUsername: setting({
-    key: 'smtp.host.username',
-    label: 'SMTP host user name',
-    type: line(255),
-    default: '',
-    help: 'User name for AUTH at the SMTP host; empty for none.',
-    effect: NEXT_ATTEMPT,
-  }),
-  hostPassword: setting({
-    key: 'smtp.host.password',
-    label: 'SMTP host password',
-    type: line(255),
-    default: '',
-    secret: true,
-    help: 'Password for AUTH at the SMTP host. Kept encrypted and never shown. Give it on standard input: settings set smtp.host.password --stdin.',
-    effect: NEXT_ATTEMPT,
-  }),
-};
-
 const queueAndRouting = {
   relayNetworks: setting({
     key: 'smtp.relayNetworks',
@@ -196,6 +152,15 @@ const queueAndRouting = {
     help: 'The failures of MX resolution that lead to the SMTP host. no-answer: DNS gave none; nxdomain: the domain does not exist; no-address: it has no mail server; unreachable: none of its servers took the connection; self: its MX leads to this server.',
     effect: NEXT_ATTEMPT,
   }),
+  destinationRules: setting({
+    key: 'smtp.destinationRules',
+    label: 'Destination rules',
+    type: destinationRulesType,
+    default: '',
+    help: 'Rules for single destinations, as in: example.com route=host:relay.example.net:2525 tls=verify, *.example.org hold. First a domain, *.domain (what is below it) or * (every other), then words: route=mx, route=smtp-host, route=smtp-host:2 or route=host:NAME:PORT; port=NUMBER on servers found by MX; tls=none, opportunistic, encrypt (any certificate) or verify (a trusted one for the name); concurrency=SESSIONS at once; rate=MESSAGES a minute; ipv4 for no IPv6; hold; default for an exception from a wider rule. The nearest rule applies alone.',
+    effect: NEXT_ATTEMPT,
+  }),
+  senderHosts: senderHostsSetting,
   unknownUserNotice: setting({
     key: 'smtp.unknownUserNotice',
     label: 'Unknown user from outside',
@@ -265,7 +230,8 @@ const queueAndRouting = {
 /** Every setting by a short name, with the type of its value. */
 export const table = {
   ...advanced,
-  ...smtpHost,
+  ...smtpHostTable,
+  ...furtherSmtpHosts,
   ...queueAndRouting,
   ...submissionTable,
   ...ownersTable,

@@ -1,7 +1,9 @@
 /** Checks a set of changes as a whole: each value by its type, then the rules between values. */
 import { buildSettings } from './build.ts';
+import { formatDestinationRule, type SmtpHostNumber } from './destination-rules.ts';
 import { nearest } from './nearest.ts';
 import { isLoopbackName } from './networks.ts';
+import { formatSenderHost, SMTP_HOSTS, smtpHostsOf } from './smtp-host-table.ts';
 import { allSettings, findSetting, table } from './table.ts';
 import type { Settings } from './values.ts';
 
@@ -144,16 +146,61 @@ function crossErrors(settings: Settings, values: ReadonlyMap<string, string>): S
       });
     }
   }
-  const password = values.get(table.hostPassword.key) ?? '';
-  const host = settings.smtpHost;
-  if (host !== null && password !== '' && host.tls === 'none' && !isLoopbackName(host.name)) {
+  errors.push(...hostErrors(settings, values), ...missingHostErrors(settings));
+  return errors;
+}
+
+/** A further host without the first, and passwords that would go out unprotected. */
+function hostErrors(settings: Settings, values: ReadonlyMap<string, string>): SettingError[] {
+  const errors: SettingError[] = [];
+  for (const { which, name, tls, password } of SMTP_HOSTS) {
+    const entered = values.get(name.key) ?? '';
+    if (which > 1 && entered !== '' && settings.smtpHost === null) {
+      errors.push({
+        key: name.key,
+        value: entered,
+        reason: 'stands in for the first SMTP host, and none is entered',
+        wouldDo: `${entered} in ${table.hostName.key}`,
+        also: [table.hostName.key],
+      });
+    }
+    const secret = values.get(password.key) ?? '';
+    const open = entered !== '' && secret !== '' && values.get(tls.key) === 'none';
+    if (!open || isLoopbackName(entered)) continue;
     errors.push({
-      key: table.hostTls.key,
+      key: tls.key,
       value: 'none',
-      reason: `would send the password for ${host.name} unprotected`,
-      wouldDo: 'required, or an empty smtp.host.password,',
-      also: [table.hostPassword.key],
+      reason: `would send the password for ${entered} unprotected`,
+      wouldDo: `required, or an empty ${password.key},`,
+      also: [password.key],
     });
+  }
+  return errors;
+}
+
+/** Rules and senders that name an SMTP host which is not there. */
+function missingHostErrors(settings: Settings): SettingError[] {
+  const hosts = smtpHostsOf(settings);
+  const isMissing = (wanted: SmtpHostNumber | null) =>
+    wanted === null ? hosts.length === 0 : !hosts.some(({ which }) => which === wanted);
+  const missing = (key: string, value: string, wanted: SmtpHostNumber | null): SettingError => {
+    const name = SMTP_HOSTS[(wanted ?? 1) - 1]?.name.key ?? '';
+    return {
+      key,
+      value,
+      reason: `sends mail to SMTP host ${wanted ?? 1}, and none is entered`,
+      wouldDo: `it without this entry, or a host in ${name} given together with it,`,
+      also: [name],
+    };
+  };
+  const errors: SettingError[] = [];
+  for (const rule of settings.destinationRules) {
+    if (rule.route?.type !== 'smtp-host' || !isMissing(rule.route.which)) continue;
+    errors.push(missing(table.destinationRules.key, formatDestinationRule(rule), rule.route.which));
+  }
+  for (const entry of settings.senderHosts) {
+    if (isMissing(entry.which))
+      errors.push(missing(table.senderHosts.key, formatSenderHost(entry), entry.which));
   }
   return errors;
 }
@@ -163,19 +210,34 @@ async function ownHostErrors(
   changed: ReadonlySet<string>,
   context: ValidationContext,
 ): Promise<SettingError[]> {
-  const touching = [table.hostName, table.hostPort, table.ownNames, table.ownAddresses];
-  const host = settings.smtpHost;
-  if (host === null || !touching.some((setting) => changed.has(setting.key))) return [];
-  if (!(await context.isOwnHost(host.name, host.port, settings))) return [];
-  return [
-    {
-      key: table.hostName.key,
+  const touched = (...keys: readonly { readonly key: string }[]) =>
+    [...keys, table.ownNames, table.ownAddresses].some(({ key }) => changed.has(key));
+  const errors: SettingError[] = [];
+  for (const host of smtpHostsOf(settings)) {
+    const setting = SMTP_HOSTS[host.which - 1];
+    if (setting === undefined || !touched(setting.name, setting.port)) continue;
+    if (!(await context.isOwnHost(host.name, host.port, settings))) continue;
+    errors.push({
+      key: setting.name.key,
       value: host.name,
       reason: `port ${host.port} of it is this server, so mail would go round in a circle`,
       wouldDo: "the name of your provider's server",
-      also: [table.hostPort.key],
-    },
-  ];
+      also: [setting.port.key],
+    });
+  }
+  if (!touched(table.destinationRules)) return errors;
+  for (const rule of settings.destinationRules) {
+    if (rule.route?.type !== 'host') continue;
+    const { name, port } = rule.route;
+    if (!(await context.isOwnHost(name, port, settings))) continue;
+    errors.push({
+      key: table.destinationRules.key,
+      value: formatDestinationRule(rule),
+      reason: `port ${port} of ${name} is this server, so mail would go round in a circle`,
+      wouldDo: 'the name of another server',
+    });
+  }
+  return errors;
 }
 
 /** Values that are stored but do nothing as the others stand. */

@@ -1,10 +1,15 @@
+import type { DestinationRule, SmtpHostNumber } from './destination-rules.ts';
+import type { SenderHost } from './smtp-host-table.ts';
+
 /** Why a destination's servers could not be used; the rows of BEHAVIOUR.md "When MX fails". */
 export type RouteFailureKind = 'no-answer' | 'nxdomain' | 'no-address' | 'unreachable' | 'self';
 
 export type TlsMode = 'none' | 'opportunistic' | 'required' | 'implicit';
 
-/** The upstream server ("smarthost"). */
+/** An upstream server ("smarthost"). */
 export interface SmtpHost {
+  /** Its place in the order they are tried in. */
+  readonly which: SmtpHostNumber;
   /** Host name or address without brackets. */
   readonly name: string;
   readonly port: number;
@@ -72,8 +77,12 @@ export interface Settings {
   readonly outboundPort: number;
   readonly refuseUnknownUsers: boolean;
   readonly assumeExternal: boolean;
-  /** null when no SMTP host is entered. */
+  /** The first SMTP host; null when none is entered. */
   readonly smtpHost: SmtpHost | null;
+  /** Those that stand in for the first, in the order to try them; `smtpHostsOf` gives all. */
+  readonly furtherSmtpHosts: readonly SmtpHost[];
+  /** Senders whose mail has an SMTP host of its own. Asked through `senderHost`. */
+  readonly senderHosts: readonly SenderHost[];
   /** Ranges in CIDR form. */
   readonly relayNetworks: readonly string[];
   /** Wait before the 2nd, 3rd, … attempt; the last one repeats. */
@@ -83,6 +92,8 @@ export interface Settings {
   readonly delayNoticeMs: number;
   readonly hopLimit: number;
   readonly fallbackOn: readonly RouteFailureKind[];
+  /** Asked through `destinationRule`. */
+  readonly destinationRules: readonly DestinationRule[];
   readonly unknownUserNotice: 'refuse' | 'notice';
   /** Notices in a minute for each client network (one an hour for each sender besides). */
   readonly unknownUserNoticeRate: number;

@@ -46,9 +46,9 @@ test('an SMTP host that refuses our password is an alarm on the dashboard, which
   await page.getByText('Saved: 1 setting changed.').waitFor();
   await page.getByRole('link', { name: 'Queue', exact: true }).click();
   await page.getByRole('button', { name: 'Act on everything' }).click();
-  await page.getByRole('menuitem', { name: 'Retry now' }).click();
+  await page.getByRole('menuitem', { name: 'Send now' }).click();
   await page.getByRole('dialog').getByText('1 message to 1 recipient').waitFor();
-  await page.getByRole('dialog').getByRole('button', { name: 'Retry now' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Send now' }).click();
   await page.getByRole('link', { name: 'Dashboard' }).click();
   await provider.waitForMessages(1);
   await alarms.getByText('All is well.').waitFor();

@@ -51,9 +51,9 @@ test('mail that waits for a dead MX leaves by the SMTP host once fallback is on,
 
   await page.goto(pageAddress(cmail, '/queue/destination?name=dead.test'));
   await page.getByRole('button', { name: `Actions: ${id}` }).click();
-  await page.getByRole('menuitem', { name: 'Retry now' }).click();
+  await page.getByRole('menuitem', { name: 'Send now' }).click();
   await page.getByRole('dialog').getByText('1 message to 1 recipient').waitFor();
-  await page.getByRole('dialog').getByRole('button', { name: 'Retry now' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Send now' }).click();
   await provider.waitForMessages(1);
 
   await page.goto(pageAddress(cmail, `/messages/${id}`));

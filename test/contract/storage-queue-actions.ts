@@ -158,10 +158,10 @@ export function queueActionsSuite(engine: string, makePlace: MakePlace): void {
             .filter(({ kind }) => kind !== 'received' && kind !== 'decided')
             .map(({ kind, detail }) => [kind, detail.reason, detail.by]);
         assert.deepEqual(await told(before), [['held', undefined, 'root']]);
-        assert.deepEqual(await told(after), [['held', 'queue on hold', undefined]]);
+        assert.deepEqual(await told(after), [['held', 'queue on hold', 'root']]);
         assert.deepEqual(await told(claimed), [
           ['deferred', undefined, undefined],
-          ['held', 'queue on hold', undefined],
+          ['held', 'queue on hold', 'root'],
         ]);
         assert.equal((await again.counts()).holdAll, true);
         assert.equal(await again.release({ ids: [before] }, 'root'), 1);

@@ -103,13 +103,17 @@ export class Comparison {
 
   async run(): Promise<void> {
     const { cmail, dns, peers, usual } = this.#world;
-    const { settings, zones, client, to, told } = this.#row;
+    const { zones, client, to, told } = this.#row;
+    const port = String(this.#world.peers.far.port);
+    const settings = Object.fromEntries(
+      Object.entries(this.#row.settings ?? {}).map(([key, value]) => [key, value.replace('{port}', port)]),
+    );
     peers.far?.script(this.#row.far ?? {});
     peers.host?.script(this.#row.host ?? {});
     await cmail.set(usual);
     for (const [name, records] of Object.entries(zones ?? {})) dns.set(name, ...records);
     const who = ['--from', this.#from, '--client', PLACES[client]];
-    const changes = Object.entries(settings ?? {}).map(([key, value]) => `${key}=${value}`);
+    const changes = Object.entries(settings).map(([key, value]) => `${key}=${value}`);
     const edited = changes.length === 0 ? [] : ['--with', ...changes];
     const beforehand = await cmail.json<Told>(['explain', to, ...who, ...edited]);
     await cmail.set({ ...usual, ...settings });

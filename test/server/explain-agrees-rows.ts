@@ -2,6 +2,7 @@
 
 import { NUMBERED_ROWS } from './explain-agrees-numbered-rows.ts';
 import { CLOSED, FALLBACK, FAR, MIRROR, OUTWARD, type Row } from './explain-agrees-row.ts';
+import { RULE_ROWS } from './explain-agrees-rule-rows.ts';
 import { SPOKE_ROWS } from './explain-agrees-spoke-rows.ts';
 
 const GHOST = 'ghost@our.example';
@@ -206,5 +207,5 @@ const others: readonly Row[] = [
 
 export const ROWS: readonly Row[] = [
   ...[...unknownUsers, ...known, ...dialled, ...others],
-  ...[...SPOKE_ROWS, ...NUMBERED_ROWS],
+  ...[...SPOKE_ROWS, ...NUMBERED_ROWS, ...RULE_ROWS],
 ];

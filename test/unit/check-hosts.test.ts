@@ -36,7 +36,14 @@ async function check(t: TestContext, input: Input): Promise<readonly CheckFindin
     resolver.close();
     await dns.close();
   });
-  const base: SmtpHost = { name: '127.0.0.1', port: 25, tls: 'opportunistic', username: '', password: '' };
+  const base: SmtpHost = {
+    which: 1,
+    name: '127.0.0.1',
+    port: 25,
+    tls: 'opportunistic',
+    username: '',
+    password: '',
+  };
   const smtpHost = input.host ? { ...base, ...input.host } : null;
   const settings = makeSettings({ useMxResolution: false, smtpHost, ...input.settings });
   const routes = new Router({
@@ -101,6 +108,20 @@ describe('the SMTP host', () => {
     const found = lines(await check(t, { host: { port: far.port } }));
     assert.match(found[0] ?? '', /^ok smtp-host: .* without TLS$/);
     assert.match(found[1] ?? '', /^warning smtp-host: TLS with .* failed.*454 4\.7\.0 Not now/);
+  });
+
+  it('further ones are tried each by itself, and what is to be mended is in their own settings', async (t) => {
+    const [first, second] = [await peer(t), await peer(t, { auth: AUTH })];
+    const further: SmtpHost = {
+      ...{ which: 2, name: '127.0.0.1', port: second.port, tls: 'opportunistic' },
+      ...{ username: 'me', password: 'wrong' },
+    };
+    const settings = { furtherSmtpHosts: [further] };
+    const findings = await check(t, { host: { port: first.port }, settings });
+    const [one, other] = findings;
+    assert.deepEqual([one?.level, other?.level], ['ok', 'error']);
+    assert.match(other?.text ?? '', new RegExp(`port ${second.port}: .*535`));
+    assert.match(other?.mend ?? '', /smtp\.host2\.username and smtp\.host2\.password/);
   });
 
   const failures: readonly [string, PeerScript, Partial<SmtpHost>, RegExp, RegExp][] = [

@@ -147,6 +147,12 @@ const ROWS: readonly [string, string | null, Record<string, unknown>, readonly s
   ['notice', 'x@far.test', { messages: ['001002'] }, ['failure notice about x@far.test sent as 001002']],
   ['held', 'x@far.test', {}, ['x@far.test held by an administrator']],
   ['held', 'x@far.test', { reason: 'queue on hold' }, ['x@far.test held: queue on hold']],
+  [
+    'held',
+    'x@far.test',
+    { by: 'admin', reason: 'queue on hold' },
+    ['x@far.test held by admin: queue on hold'],
+  ],
   ['retried', 'x@far.test', { by: 'root' }, ['x@far.test to be tried at once by root']],
   ['deleted', 'x@far.test', { by: 'root' }, ['x@far.test deleted by root']],
   ['later-kind', null, { a: 1 }, ['later-kind the message {"a":1}']],

@@ -73,6 +73,7 @@ it('puts what an event needs beside its kind, never over it', () => {
     now: AT_MS - 1000,
     settings: { queueLifetimeMs: 86_400_000, delayNoticeMs: 0 },
     serverRunning: true,
+    holdingRule: () => null,
   };
   const shown = messageJson(MESSAGE, events, context);
   assert.match(shown.recipients[0]?.why ?? '', /waits since .*: 451 later; attempt 3 is at 2026/);
@@ -97,6 +98,7 @@ it('takes the reason from the last deferral, also when that event is on another 
     now: AT_MS - 1000,
     settings: { queueLifetimeMs: 86_400_000, delayNoticeMs: 0 },
     serverRunning: true,
+    holdingRule: () => null,
   });
   assert.equal(events.length, 1);
   assert.match(recipients[0]?.why ?? '', /: full; attempt 3/);

@@ -28,6 +28,7 @@ const CONTEXT: WhyContext = {
   now: RECEIVED + HOUR_MS,
   settings: { queueLifetimeMs: 120 * HOUR_MS, delayNoticeMs: 4 * HOUR_MS },
   serverRunning: true,
+  holdingRule: () => null,
 };
 
 const SINCE = 'x@far.test waits since 2026-11-22T10:00:00.000Z';
@@ -42,6 +43,12 @@ const ROWS: readonly [string, Partial<QueuedRecipient>, Partial<WhyContext>, str
     {},
     {},
     `${SINCE}: ${REFUSED}; attempt 3 is at 2026-11-22T12:00:00.000Z${GIVES_UP}${NOT_TOLD}`,
+  ],
+  [
+    'a rule holds its destination',
+    { attempts: 0, destination: 'far.test' },
+    { holdingRule: (destination) => (destination === 'far.test' ? '*.test' : null) },
+    'x@far.test is held: the rule for *.test holds it (smtp.destinationRules), and it is neither tried nor given up until the rule holds it no more; the sender is not told yet: a delay notice is due from 2026-11-22T14:00:00.000Z.',
   ],
   [
     'not tried yet',

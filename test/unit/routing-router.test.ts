@@ -24,7 +24,9 @@ const TIMEOUTS: PhaseTimeouts = {
   quitMs: 1,
   commandMs: 1,
 };
-const SMTP_HOST: SmtpHost = { name: 'relay.test', port: 587, tls: 'required', username: 'u', password: 'p' };
+const SMTP_HOST: SmtpHost = {
+  ...{ which: 1, name: 'relay.test', port: 587, tls: 'required', username: 'u', password: 'p' },
+};
 const SETTINGS: Settings = {
   ...buildSettings(new Map()),
   bufferSizeBytes: 4096,
@@ -332,7 +334,10 @@ describe('when MX fails', () => {
       assert.equal(route.failure, null);
       assert.deepEqual(route.smtpHost, SMTP_HOST);
       assert.deepEqual(route.hosts, [
-        { name: 'relay.test', port: 587, preference: null, addresses: ['10.0.0.7'], rejected: [] },
+        {
+          ...{ name: 'relay.test', port: 587, preference: null, addresses: ['10.0.0.7'], rejected: [] },
+          smtpHost: SMTP_HOST,
+        },
       ]);
       assert.match(words(route), row.says);
       assert.match(
@@ -560,12 +565,12 @@ describe('the SMTP host', () => {
 
   it('steps in after dialling when settings allow it for the kind', async (t) => {
     const { router } = await lab(t);
-    const route = await router.fallback('unreachable', { ...SETTINGS, ...ON });
+    const route = await router.fallback('unreachable', { ...SETTINGS, ...ON }, '');
     assert.equal(route?.via, 'smtp-host');
     assert.equal(route?.fallback, 'unreachable');
     assert.deepEqual(route?.hosts[0]?.addresses, ['10.0.0.7']);
     assert.match(route === null ? '' : words(route), /MX failed \(unreachable\)/);
-    assert.equal((await router.fallback('self', { ...SETTINGS, ...ON }))?.fallback, 'self');
+    assert.equal((await router.fallback('self', { ...SETTINGS, ...ON }, ''))?.fallback, 'self');
     const never: Partial<Settings>[] = [
       {},
       { ...ON, useMxResolution: false },
@@ -574,7 +579,7 @@ describe('the SMTP host', () => {
     ];
     for (const settings of never) {
       assert.equal(
-        await router.fallback('unreachable', { ...SETTINGS, ...settings }),
+        await router.fallback('unreachable', { ...SETTINGS, ...settings }, ''),
         null,
         JSON.stringify(settings),
       );
@@ -637,6 +642,6 @@ describe('a fault of ours', () => {
     assert.equal(route.failure?.kind, 'no-answer');
     assert.equal(route.failure?.action, 'retry');
     assert.match(route.failure?.text ?? '', /broken inside/);
-    assert.equal((await router.fallback('unreachable', options.settings))?.failure?.action, 'retry');
+    assert.equal((await router.fallback('unreachable', options.settings, ''))?.failure?.action, 'retry');
   });
 });

@@ -272,6 +272,23 @@ describe('SenderSession', () => {
     assert.equal(driver.problem(), 'tls-unavailable');
   });
 
+  it('any certificate will do for encrypt, and only a verified one for required', () => {
+    for (const [tls, verified, problem] of [
+      ['encrypt', false, null],
+      ['required', false, 'tls-failed'],
+      ['required', true, null],
+      ['implicit', false, null],
+    ] as const) {
+      const driver = new Driver({ tls });
+      driver.says('220 x', '250-x\r\n250 STARTTLS', '220 go');
+      driver.action();
+      driver.session.tlsStarted({ verified });
+      if (problem === null) driver.says('250 x');
+      const action = driver.action();
+      assert.equal(action?.type === 'failed' ? action.problem.kind : null, problem, `${tls} ${verified}`);
+    }
+  });
+
   it('lost in the middle keeps the refusals known and calls nothing delivered', () => {
     const driver = new Driver().ready('PIPELINING');
     driver.begin({ recipients: ['b@x', 'c@x'] });

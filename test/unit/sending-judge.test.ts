@@ -216,22 +216,43 @@ describe('replies', () => {
 });
 
 describe('SmtpHostWatch', () => {
+  const HOST = { which: 1, name: 'h', port: 25, username: '' } as const;
+  const SECOND = { ...HOST, which: 2, name: 'second' } as const;
+
+  it('tells two hosts apart by their user names, and rests one that failed until it takes a message', () => {
+    const watch = new SmtpHostWatch();
+    const other = { ...HOST, username: 'other' };
+    watch.unreachable(HOST, 'connection refused', true);
+    assert.equal(watch.resting(HOST), 'connection refused');
+    assert.equal(watch.resting(other), null);
+    assert.match(watch.alarms([HOST, SECOND])[0] ?? '', /by the others.*h:25 is out of reach/);
+    watch.succeeded(HOST);
+    assert.equal(watch.resting(HOST), null);
+    assert.deepEqual(watch.alarms([HOST, SECOND]), []);
+  });
+
+  it('raises no alarm for a single host out of reach, whose mail says so itself', () => {
+    const watch = new SmtpHostWatch();
+    watch.unreachable(HOST, 'connection refused', false);
+    assert.deepEqual(watch.alarms([HOST]), []);
+  });
+
   it('holds from the fifth different message refused running, until one gets through', () => {
     const watch = new SmtpHostWatch();
-    for (const id of [1, 1, 2, 2, 3, 4]) assert.equal(watch.policyRefused('h', id, '550'), false);
-    assert.deepEqual(watch.alarms('h'), []);
-    assert.equal(watch.policyRefused('h', 5, '550'), true);
-    assert.equal(watch.policyRefused('h', 1, '550'), true);
-    assert.equal(watch.alarms('h').length, 1);
-    watch.succeeded('h');
-    assert.deepEqual(watch.alarms('h'), []);
-    assert.equal(watch.policyRefused('h', 6, '550'), false);
+    for (const id of [1, 1, 2, 2, 3, 4]) assert.equal(watch.policyRefused(HOST, id, '550'), false);
+    assert.deepEqual(watch.alarms([HOST]), []);
+    assert.equal(watch.policyRefused(HOST, 5, '550'), true);
+    assert.equal(watch.policyRefused(HOST, 1, '550'), true);
+    assert.equal(watch.alarms([HOST]).length, 1);
+    watch.succeeded(HOST);
+    assert.deepEqual(watch.alarms([HOST]), []);
+    assert.equal(watch.policyRefused(HOST, 6, '550'), false);
   });
 
   it('remembers twenty hosts', () => {
     const watch = new SmtpHostWatch();
-    for (let n = 0; n < 21; n += 1) watch.credentialsRefused(`h${n}`, 'no');
-    assert.deepEqual(watch.alarms('h0'), []);
-    assert.equal(watch.alarms('h20').length, 1);
+    for (let n = 0; n < 21; n += 1) watch.credentialsRefused({ ...HOST, name: `h${n}` }, 'no');
+    assert.deepEqual(watch.alarms([{ ...HOST, name: 'h0' }]), []);
+    assert.equal(watch.alarms([{ ...HOST, name: 'h20' }]).length, 1);
   });
 });

@@ -13,7 +13,14 @@ const SERVER_SPOKE = [
   ['refused', null, 'notice', null],
 ];
 const MX = { via: 'mx', fallback: null } as const;
-const smtpHost = { name: 'relay.test', port: 2525, tls: 'none', username: '', password: '' } as const;
+const smtpHost = {
+  which: 1,
+  name: 'relay.test',
+  port: 2525,
+  tls: 'none',
+  username: '',
+  password: '',
+} as const;
 
 function told(changes: Partial<Settings>, route: Parameters<typeof outlookOf>[0] = MX) {
   const schedule = { retryScheduleMs: [10 * MINUTE_MS, HOUR_MS], queueLifetimeMs: 3 * HOUR_MS };

@@ -310,7 +310,18 @@ export function host(place: Place, preference: number | null = 10, name = `mx${p
 }
 
 export function route(hosts: readonly RouteHost[], changes: Partial<Route> = {}): Route {
-  return { via: 'mx', fallback: null, hosts, failure: null, smtpHost: null, mx: null, steps: [], ...changes };
+  return {
+    via: 'mx',
+    fallback: null,
+    hosts,
+    failure: null,
+    smtpHost: null,
+    tls: null,
+    held: false,
+    mx: null,
+    steps: [],
+    ...changes,
+  };
 }
 
 export function failedRoute(failure: RouteFailure): Route {
@@ -323,7 +334,15 @@ export function smtpHostRoute(
   fallback: RouteFailureKind | null = null,
 ): Route {
   const smtpHost: SmtpHost = {
-    ...{ name: 'relay.test', port: place.port, tls: 'none', username: '', password: '', ...changes },
+    ...{
+      which: 1,
+      name: 'relay.test',
+      port: place.port,
+      tls: 'none',
+      username: '',
+      password: '',
+      ...changes,
+    },
   };
   return route([host(place, null, smtpHost.name)], { via: 'smtp-host', fallback, smtpHost });
 }

@@ -113,6 +113,7 @@ test('the SMTP host is one value and null without a name', () => {
     ['smtp.host.password', 'p'],
   ]);
   assert.deepEqual(buildSettings(values).smtpHost, {
+    which: 1,
     name: 'relay.example.net',
     port: 587,
     tls: 'required',

@@ -101,6 +101,62 @@ test('a password without TLS is refused, unless the host is loopback', async () 
   assert.ok((await validate(protectedHost)).ok);
 });
 
+test('a further SMTP host needs the first, is checked like it, and guards its own password', async () => {
+  const first = { 'smtp.host.name': 'one.example.net' };
+  const second = { 'smtp.host2.name': 'two.example.net' };
+  const alone = await errorOf(second);
+  assert.deepEqual([alone.key, alone.also], ['smtp.host2.name', ['smtp.host.name']]);
+  assert.match(alone.wouldDo, /two\.example\.net in smtp\.host\.name/);
+  assert.ok((await validate({ ...first, ...second })).ok);
+  const open = { 'smtp.host2.tls': 'none', 'smtp.host2.username': 'u', 'smtp.host2.password': 'p' };
+  assert.equal((await errorOf({ ...first, ...second, ...open })).key, 'smtp.host2.tls');
+  const context = { isOwnHost: (name: string) => name === 'two.example.net' };
+  const own = await errorOf({ ...first, ...second }, {}, context);
+  assert.deepEqual([own.key, own.also], ['smtp.host2.name', ['smtp.host2.port']]);
+});
+
+test('rules and senders may name only SMTP hosts that are there', async () => {
+  const host = { 'smtp.host.name': 'one.example.net' };
+  const rule = await errorOf({ 'smtp.destinationRules': 'a.example hold,b.example route=smtp-host' });
+  assert.deepEqual([rule.key, rule.value], ['smtp.destinationRules', 'b.example route=smtp-host']);
+  assert.deepEqual(rule.also, ['smtp.host.name']);
+  const numbered = await errorOf({ 'smtp.destinationRules': 'b.example route=smtp-host:2' }, host);
+  assert.deepEqual(numbered.also, ['smtp.host2.name']);
+  const sender = await errorOf({ 'smtp.senderHosts': '@a.example=1,b@a.example=3 always' }, host);
+  assert.deepEqual([sender.key, sender.value], ['smtp.senderHosts', 'b@a.example=3 always']);
+  const removed = await errorOf({ 'smtp.host.name': '' }, { ...host, 'smtp.senderHosts': '@a.example=1' });
+  assert.equal(removed.key, 'smtp.senderHosts');
+});
+
+test('a rule that leads to this server is refused', async () => {
+  const context = { isOwnHost: (name: string, port: number) => name === 'us.example' && port === 25 };
+  const rules = (port: number) => ({
+    'smtp.destinationRules': `a.example route=host:us.example:${port}`,
+  });
+  assert.match((await errorOf(rules(25), {}, context)).reason, /port 25 of us\.example is this server/);
+  assert.ok((await validate(rules(26), {}, context)).ok);
+  assert.ok((await validate({ 'smtp.hopLimit': '50' }, rules(25), context)).ok, 'untouched');
+});
+
+test('senders are read in canonical form; what cannot be used names the entry and what would do', async () => {
+  const host = { 'smtp.host.name': 'one.example.net', 'smtp.host2.name': 'two.example.net' };
+  const text = ' Sales@Example.COM=2 , @Example.org=1  ALWAYS ';
+  const set = await validate({ 'smtp.senderHosts': text }, host);
+  assert.ok(set.ok);
+  assert.equal(set.values.get('smtp.senderHosts'), 'sales@example.com=2,@example.org=1 always');
+  for (const [entered, reason, wouldDo] of [
+    ['sales@example.com', /entry 1 .*number of an SMTP host/, /sales@example\.com=2/],
+    ['@a.example=1,example.com=2', /entry 2 .*"example\.com" is neither an address nor @/, /=2/],
+    ['@a.example=5', /number of an SMTP host, 1 to 4/, /=2/],
+    ['@a.example=1 often', /"often" is not "always"/, /@a\.example=1 always/],
+    ['@a.example=1,@A.example=2', /entry 2 .*already/, /one of them/],
+  ] as const) {
+    const error = await errorOf({ 'smtp.senderHosts': entered }, host);
+    assert.match(error.reason, reason, entered);
+    assert.match(error.wouldDo, wouldDo, entered);
+  }
+});
+
 test('values without effect are stored and warned of', async () => {
   const refuseOff = await validate({ 'smtp.assumeExternal': 'on', 'smtp.refuseUnknownUsers': 'off' });
   assert.ok(refuseOff.ok);

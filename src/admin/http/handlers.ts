@@ -221,7 +221,7 @@ function queueHandlers(): Part<
     destinations: (call, { query }) => run<'destinations'>(call, 'queue.destinations', query),
     queue: (call, { query }) => run<'queue'>(call, 'queue.messages', query),
     retryQueue: (call, { body }) => act(call, 'retry', body),
-    holdQueue: (call, { body }) => act(call, 'hold', body),
+    holdQueue: (call, { body }) => act(call, 'hold', body, { stay: body.stay }),
     releaseQueue: (call, { body }) => act(call, 'release', body),
     deleteQueue: (call, { body }) => act(call, 'delete', body, { notice: body.notice }),
   };

@@ -35,9 +35,8 @@ export function addQueueCommands(program: Command, session: CliSession): void {
   const queue = program.command('queue').description('what is waiting to leave for another server');
   addQueueList(queue, session);
   for (const [name, description] of [
-    ['retry', 'try now'],
-    ['hold', 'do not try until released; --all also holds what arrives later'],
-    ['release', 'try again what was held'],
+    ['retry', 'send now: try at once what waits'],
+    ['release', 'try again what was held; --destination also lifts the hold on what arrives later'],
   ] as const) {
     selecting(queue.command(`${name} [ids...]`).description(description)).action(
       (ids: string[], options: SelectorOptions, command: Command) =>
@@ -50,6 +49,27 @@ export function addQueueCommands(program: Command, session: CliSession): void {
         ),
     );
   }
+  selecting(
+    queue
+      .command('hold [ids...]')
+      .description('do not try until released; --all also holds what arrives later'),
+  )
+    .option('--stay', 'with --destination: also hold what arrives later')
+    .action((ids: string[], options: SelectorOptions & { stay?: boolean }, command: Command) => {
+      const stay = options.stay === true;
+      if (stay && options.destination === undefined) {
+        throw new UsageError(
+          '--stay goes with --destination',
+          'Give --destination NAME; --all holds what arrives later anyway.',
+        );
+      }
+      const args = { selector: selectorOf(ids, options), stay };
+      return change(session, command, 'queue.hold', args, (done: Done) =>
+        stay
+          ? `${sayRecipients('hold')(done)}, and what arrives later is held too`
+          : sayRecipients('hold')(done),
+      );
+    });
   selecting(queue.command('delete [ids...]').description('take out of the queue'))
     .option('--notice', 'tell the senders with a failure notice')
     .action((ids: string[], options: SelectorOptions & { notice?: boolean }, command: Command) => {
@@ -125,10 +145,25 @@ function selectorOf(ids: readonly string[], { destination, all }: SelectorOption
   return destination === undefined ? { all: true } : { destination };
 }
 
+interface Done {
+  readonly recipients: number;
+  /** A rule held what arrives later, and does no more. */
+  readonly lifted?: boolean;
+  /** A wider rule that holds the destination all the same. */
+  readonly stillHeldBy?: string | null;
+}
+
 function sayRecipients(action: 'retry' | 'hold' | 'release' | 'delete') {
   const words = { retry: 'to be tried now', hold: 'held', release: 'released', delete: 'deleted' }[action];
-  return ({ recipients }: { readonly recipients: number }) =>
-    `${recipients} ${recipients === 1 ? 'recipient' : 'recipients'} ${words}`;
+  return ({ recipients, lifted, stillHeldBy }: Done) => {
+    const said = `${recipients} ${recipients === 1 ? 'recipient' : 'recipients'} ${words}`;
+    const rule = lifted === true ? ', and what arrives later is held no more' : '';
+    const still =
+      typeof stillHeldBy === 'string'
+        ? `; the rule for ${stillHeldBy} still holds this destination: change smtp.destinationRules`
+        : '';
+    return `${said}${rule}${still}`;
+  };
 }
 
 function addTimeline(command: Command, session: CliSession): void {

@@ -163,8 +163,13 @@ const OWNER: readonly string[] = [
   'CREATE INDEX message_by_user ON message (source_user, received_at, id) WHERE source_user IS NOT NULL',
 ];
 
+/** Who put the whole queue on hold. */
+const HOLD_AUTHOR: readonly string[] = ['ALTER TABLE sequence ADD COLUMN note text'];
+
 /** Step n brings a store from version n to n + 1; a step that was released is never edited. */
-export const MIGRATIONS: readonly (readonly string[])[] = [VERSION_1, ACCESS_AND_SEARCH, CREDENTIALS, OWNER];
+export const MIGRATIONS: readonly (readonly string[])[] = [
+  ...[VERSION_1, ACCESS_AND_SEARCH, CREDENTIALS, OWNER, HOLD_AUTHOR],
+];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 
 const ATTEMPTS = 10;

@@ -21,7 +21,7 @@ export async function acceptAll(context: WriteContext, all: readonly Acceptance[
   const recipients = inputs.flatMap((input) => input.recipients);
   const mailboxes = await Mailboxes.lock(tx, accountsOf(recipients));
   const queues = recipients.some((recipient) => !isLocal(recipient));
-  const state = queues ? await queueState(tx) : { nowMs: await databaseTime(tx), holdAll: false };
+  const state = queues ? await queueState(tx) : { nowMs: await databaseTime(tx), holdAll: null };
   const batch = new WriteBatch({ ...state, flags, mailboxes });
   const finished: FinishedBody[] = [];
   const outcomes = all.map(({ input, tail }): Outcome => {

@@ -1,7 +1,7 @@
 /** Rows of many messages on their way into the tables, a statement for each table. */
 import type { AcceptInput, NewRecipient } from '../contract.ts';
 import { StorageError } from '../contract.ts';
-import { queueOnHold } from '../shared/claims.ts';
+import { type HoldAll, queueOnHold } from '../shared/claims.ts';
 import { CHUNK_BYTES, DELIVERED, HELD, QUEUED, sourceKindNumber } from '../shared/rows.ts';
 import type { JsonRow, Runner } from './connection.ts';
 import type { Flags } from './lane.ts';
@@ -71,14 +71,14 @@ export class WriteBatch {
   readonly events: EventRow[] = [];
   readonly chunks: Chunk[] = [];
   readonly #nowMs: number;
-  readonly #holdAll: boolean;
+  readonly #holdAll: HoldAll | null;
   readonly #flags: Flags;
   readonly #bodies: JsonRow[] = [];
   readonly #messages: JsonRow[] = [];
   readonly #recipients: JsonRow[] = [];
   readonly #entries: JsonRow[] = [];
 
-  constructor(place: { nowMs: number; holdAll: boolean; flags: Flags; mailboxes: Mailboxes }) {
+  constructor(place: { nowMs: number; holdAll: HoldAll | null; flags: Flags; mailboxes: Mailboxes }) {
     this.#nowMs = place.nowMs;
     this.#holdAll = place.holdAll;
     this.#flags = place.flags;
@@ -142,7 +142,7 @@ export class WriteBatch {
         this.#recipients.push({ ...row, state: DELIVERED, via: 'mailbox', destination: null, due_at: null });
       } else if (to.type === 'queue') {
         const dueAt = to.notBefore ?? this.#nowMs;
-        const state = this.#holdAll ? HELD : QUEUED;
+        const state = this.#holdAll !== null ? HELD : QUEUED;
         this.#recipients.push({ ...row, state, via: null, destination: to.destination, due_at: dueAt });
         this.#queued(message.id, address, dueAt);
       }
@@ -150,7 +150,7 @@ export class WriteBatch {
   }
 
   #queued(messageId: number, address: string, dueAt: number): void {
-    if (this.#holdAll) this.events.push({ messageId, event: queueOnHold(address) });
+    if (this.#holdAll !== null) this.events.push({ messageId, event: queueOnHold(address, this.#holdAll) });
     else if (dueAt <= this.#nowMs) this.#flags.queued = true;
   }
 

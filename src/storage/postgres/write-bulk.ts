@@ -18,11 +18,14 @@ interface PickedRow {
   readonly due_at: number;
 }
 
-export async function setHoldAll({ tx }: WriteContext, { on }: { on: boolean }): Promise<void> {
+export async function setHoldAll(
+  { tx }: WriteContext,
+  { on, by }: { on: boolean; by: string },
+): Promise<void> {
   await tx.run(
-    `INSERT INTO sequence (name, value) VALUES ('hold_all', $1)
-     ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
-    [on ? 1 : 0],
+    `INSERT INTO sequence (name, value, note) VALUES ('hold_all', $1, $2)
+     ON CONFLICT (name) DO UPDATE SET value = excluded.value, note = excluded.note`,
+    [on ? 1 : 0, by],
   );
 }
 

@@ -262,15 +262,17 @@ async function putBack(context: WriteContext, rows: readonly LapsedRow[]): Promi
   if (rows.length === 0) return;
   const { tx, flags } = context;
   const { nowMs, holdAll } = await queueState(tx);
-  const told = rows.filter(({ dead, crashes }) => holdAll || (dead && crashes + 1 >= CRASHES_UNTIL_HELD));
+  const told = rows.filter(
+    ({ dead, crashes }) => holdAll !== null || (dead && crashes + 1 >= CRASHES_UNTIL_HELD),
+  );
   await lockMessages(
     tx,
     told.map(({ message_id }) => message_id),
   );
   const events: EventRow[] = [];
   const restingState = ({ message_id, address }: LapsedRow) => {
-    if (!holdAll) return QUEUED;
-    events.push({ messageId: message_id, event: queueOnHold(address) });
+    if (holdAll === null) return QUEUED;
+    events.push({ messageId: message_id, event: queueOnHold(address, holdAll) });
     return HELD;
   };
   const changed = rows.map((row): JsonRow => {

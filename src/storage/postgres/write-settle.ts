@@ -5,7 +5,7 @@ import {
   type SettleInput,
   StorageError,
 } from '../contract.ts';
-import { queueOnHold, readToken, setAside } from '../shared/claims.ts';
+import { type HoldAll, queueOnHold, readToken, setAside } from '../shared/claims.ts';
 import {
   CLAIM_ATTEMPT,
   CLAIM_REMOVAL_OF_HELD,
@@ -147,13 +147,13 @@ class Settlement {
   readonly #context: WriteContext;
   readonly #batch: WriteBatch;
   readonly #nowMs: number;
-  readonly #holdAll: boolean;
+  readonly #holdAll: HoldAll | null;
   readonly #rows: JsonRow[] = [];
   readonly #openChanges = new Map<number, number>();
   readonly #refChanges = new Map<number, number>();
   readonly #messages = new Map<number, MessageFacts & { nextIndex: number }>();
 
-  constructor(context: WriteContext, batch: WriteBatch, state: { nowMs: number; holdAll: boolean }) {
+  constructor(context: WriteContext, batch: WriteBatch, state: { nowMs: number; holdAll: HoldAll | null }) {
     this.#context = context;
     this.#batch = batch;
     this.#nowMs = state.nowMs;
@@ -244,8 +244,8 @@ class Settlement {
 
   /** Where a recipient waits from now on; being held because the whole queue is on hold is an event. */
   #restingState(row: ClaimedRow): number {
-    if (!this.#holdAll) return QUEUED;
-    this.#batch.events.push({ messageId: row.message_id, event: queueOnHold(row.address) });
+    if (this.#holdAll === null) return QUEUED;
+    this.#batch.events.push({ messageId: row.message_id, event: queueOnHold(row.address, this.#holdAll) });
     return HELD;
   }
 

@@ -30,9 +30,20 @@ export function setAside(crashes: number, why: string): string {
   return `Set aside after ${crashes} crashes running. ${why}`;
 }
 
+/** That the whole queue is on hold, and who gave that order; null by an order older than the note of it. */
+export interface HoldAll {
+  readonly by: string | null;
+}
+
+/** The row `hold_all` of `sequence`; null while the queue is not on hold. */
+export function holdAllOf(row: { value: number; note: string | null } | undefined): HoldAll | null {
+  return row?.value === 1 ? { by: row.note } : null;
+}
+
 /** A recipient that comes to rest is held because the whole queue is on hold. */
-export function queueOnHold(address: string): NewEvent {
-  return { kind: 'held', recipient: address, detail: { reason: 'queue on hold' } };
+export function queueOnHold(address: string, { by }: HoldAll): NewEvent {
+  const reason = 'queue on hold';
+  return { kind: 'held', recipient: address, detail: by === null ? { reason } : { by, reason } };
 }
 
 /** The wait after attempt n + 1 when n were made before: entry n of the schedule, the last one repeats. */

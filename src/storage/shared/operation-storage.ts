@@ -190,12 +190,12 @@ export abstract class OperationStorage extends SearchStorage implements contract
   }
 
   async hold(selector: QueueSelector, by: string): Promise<number> {
-    if ('all' in selector) await this.write('setHoldAll', { on: true });
+    if ('all' in selector) await this.write('setHoldAll', { on: true, by });
     return this.#inSlices(selector, (slice) => this.write('hold', { selector: slice, by }));
   }
 
   async release(selector: QueueSelector, by: string): Promise<number> {
-    if ('all' in selector) await this.write('setHoldAll', { on: false });
+    if ('all' in selector) await this.write('setHoldAll', { on: false, by });
     return this.#inSlices(selector, (slice) => this.write('release', { selector: slice, by }));
   }
 

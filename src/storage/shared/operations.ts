@@ -52,7 +52,7 @@ export interface WriteOps extends AccessWriteOps, OwnerWriteOps, SearchWriteOps 
   renewClaims: Op<{ tokens: readonly string[]; leaseMs: number }, string[]>;
   settle: Op<SettleInput, void>;
   releaseExpired: Op<{ all: boolean }, number>;
-  setHoldAll: Op<{ on: boolean }, void>;
+  setHoldAll: Op<{ on: boolean; by: string }, void>;
   retry: Op<{ selector: QueueSelector; by: string; now: number }, number>;
   hold: Op<{ selector: QueueSelector; by: string }, number>;
   release: Op<{ selector: QueueSelector; by: string }, number>;

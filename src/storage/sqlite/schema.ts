@@ -155,8 +155,13 @@ ALTER TABLE account ADD COLUMN forward_keep INTEGER NOT NULL DEFAULT 1;
 CREATE INDEX message_by_user ON message (source_user, received_at, id) WHERE source_user IS NOT NULL;
 `;
 
+/** Who put the whole queue on hold. */
+const HOLD_AUTHOR = 'ALTER TABLE sequence ADD COLUMN note TEXT;';
+
 /** Step n brings a store from version n to n + 1; a step that was released is never edited. */
-export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, ACCESS_AND_SEARCH, CREDENTIALS, OWNER];
+export const MIGRATIONS: readonly string[] = [
+  ...[VERSION_1, VERSION_2, ACCESS_AND_SEARCH, CREDENTIALS, OWNER, HOLD_AUTHOR],
+];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 
 export interface ConnectionOptions {

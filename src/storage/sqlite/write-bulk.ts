@@ -69,7 +69,9 @@ export class BulkActions {
     );
     this.#delete = db.prepare(`UPDATE recipient SET state = ${DELETED}, next_attempt_at = NULL, due_at = NULL
       WHERE message_id = ? AND idx = ?`);
-    this.#setHoldAll = db.prepare("INSERT OR REPLACE INTO sequence (name, value) VALUES ('hold_all', ?)");
+    this.#setHoldAll = db.prepare(
+      "INSERT OR REPLACE INTO sequence (name, value, note) VALUES ('hold_all', ?, ?)",
+    );
     this.#finished = db.prepare(
       `SELECT id FROM message WHERE finished_at IS NOT NULL AND finished_at < ? ORDER BY finished_at LIMIT ${SLICE}`,
     );
@@ -79,8 +81,8 @@ export class BulkActions {
     this.#freePages = db.prepare('PRAGMA incremental_vacuum(1024)');
   }
 
-  setHoldAll(on: boolean): void {
-    this.#setHoldAll.run(on ? 1 : 0);
+  setHoldAll(on: boolean, by: string): void {
+    this.#setHoldAll.run(on ? 1 : 0, by);
   }
 
   /** Makes queued recipients not yet due at `now` due; those due before need nothing. */

@@ -1,7 +1,7 @@
 import { findSubject } from '../../mail/subject.ts';
 import type { AcceptInput, NewEvent, NewRecipient, NoticeInput } from '../contract.ts';
 import { StorageError } from '../contract.ts';
-import { queueOnHold } from '../shared/claims.ts';
+import { holdAllOf, queueOnHold } from '../shared/claims.ts';
 import type { AcceptOp } from '../shared/operations.ts';
 import { DELIVERED, HELD, QUEUED, sourceKindNumber } from '../shared/rows.ts';
 import type { BodyTable } from './write-bodies.ts';
@@ -65,7 +65,7 @@ export class MessageTables {
     this.#insertEvent = db.prepare(
       'INSERT INTO event (message_id, n, at, kind, recipient, detail) VALUES (?, ?, ?, ?, ?, ?)',
     );
-    this.#holdAll = db.prepare("SELECT value FROM sequence WHERE name = 'hold_all'");
+    this.#holdAll = db.prepare("SELECT value, note FROM sequence WHERE name = 'hold_all'");
     this.#listToSearch = db.prepare('INSERT OR IGNORE INTO search_todo (id) VALUES (?)');
     this.#closeSome = db.prepare(`UPDATE message SET open_count = open_count + ?1,
       finished_at = CASE WHEN open_count + ?1 = 0 THEN ?2 ELSE NULL END
@@ -196,8 +196,9 @@ export class MessageTables {
 
   /** Where a recipient waits from now on; being held because the whole queue is on hold is an event. */
   restingState(messageId: number, address: string): number {
-    if (rowOf<{ value: number }>(this.#holdAll)?.value !== 1) return QUEUED;
-    this.addEvents(messageId, [queueOnHold(address)]);
+    const holdAll = holdAllOf(rowOf<{ value: number; note: string | null }>(this.#holdAll));
+    if (holdAll === null) return QUEUED;
+    this.addEvents(messageId, [queueOnHold(address, holdAll)]);
     return HELD;
   }
 

@@ -43,7 +43,7 @@ function makeHandlers(context: WriterContext): Handlers<WriteOps> {
     renewClaims: ({ tokens, leaseMs }) => claims.renew(tokens, leaseMs),
     settle: (input) => claims.settle(input),
     releaseExpired: ({ all }) => claims.releaseExpired(all),
-    setHoldAll: ({ on }) => bulk.setHoldAll(on),
+    setHoldAll: ({ on, by }) => bulk.setHoldAll(on, by),
     retry: ({ selector, by, now }) => bulk.retry(selector, by, now),
     hold: ({ selector, by }) => bulk.hold(selector, by),
     release: ({ selector, by }) => bulk.release(selector, by),

@@ -43,21 +43,28 @@ export function useQueueOf(destination: string) {
 interface ActionInput {
   readonly action: QueueAction;
   readonly selector: QueueSelector;
-  readonly notice: boolean;
+  /** With `delete`: the senders are told. */
+  readonly notice?: boolean;
+  /** With `hold` of a destination: what arrives later is held too. */
+  readonly stay?: boolean;
 }
 
-function act({ action, selector, notice }: ActionInput, dryRun: boolean): Promise<QueueCount> {
+function act(
+  { action, selector, notice = false, stay = false }: ActionInput,
+  dryRun: boolean,
+): Promise<QueueCount> {
   if (action === 'delete') return call('POST /queue/delete', { body: { selector, dryRun, notice } });
+  if (action === 'hold') return call('POST /queue/hold', { body: { selector, dryRun, stay } });
   return call(`POST /queue/${action}`, { body: { selector, dryRun } });
 }
 
 /** Counts what an action would touch, and touches nothing. */
-export function useQueueCount(wanted: Omit<ActionInput, 'notice'>) {
+export function useQueueCount({ action, selector }: Pick<ActionInput, 'action' | 'selector'>) {
   return useQuery({
-    queryKey: [...KEY, 'count', wanted],
+    queryKey: [...KEY, 'count', action, selector],
     staleTime: 0,
     gcTime: 0,
-    queryFn: () => act({ ...wanted, notice: false }, true),
+    queryFn: () => act({ action, selector }, true),
   });
 }
 

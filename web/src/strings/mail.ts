@@ -3,6 +3,7 @@ const viaWords: Readonly<Record<string, string>> = {
   mx: 'by MX resolution',
   'smtp-host': 'by the SMTP host',
   forward: 'to the forward host of the domain',
+  host: 'to the host that the rule for the destination names',
   mailbox: 'into the mailbox',
 };
 
@@ -166,13 +167,15 @@ export const mail = {
     emptyText: 'All mail has left. What cannot leave at once waits here, with the reason in one sentence.',
     emptyHere: 'Nothing is waiting for this destination any more.',
     back: 'All destinations',
-    retry: 'Retry now',
+    retry: 'Send now',
     hold: 'Hold',
     release: 'Release',
     remove: 'Delete',
     why: 'Why it waits',
     from: 'From',
     to: 'To',
+    heldByRule: (rule: string) => `Held by the rule for ${rule}`,
+    holdLater: 'Also hold what arrives later, until it is released',
     all: 'Everything',
     actOnAll: 'Act on everything',
     holdAll: 'Everything is held: mail that arrives waits as well, until it is released.',
@@ -184,6 +187,8 @@ export const mail = {
       hold: 'These stay where they are, neither tried nor given up, until they are released.',
       holdAll: 'These stay where they are, and what arrives later too, until everything is released.',
       release: 'These are tried again at once and on the schedule.',
+      releaseDestination:
+        'These are tried again at once and on the schedule, and what arrives later is held no more.',
       delete: 'These are gone for good and nobody is told. It cannot be undone.',
       deleteNotice: 'These are gone for good and their senders get a failure notice. It cannot be undone.',
     },
@@ -196,7 +201,7 @@ export const mail = {
       delete: (count: number) => `${count} deleted.`,
     },
     titleOf: {
-      retry: 'Retry now',
+      retry: 'Send now',
       hold: 'Hold',
       release: 'Release',
       delete: 'Delete',

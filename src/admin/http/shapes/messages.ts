@@ -94,6 +94,10 @@ export const destinationRow = z
     failingSince: time.nullable(),
     backedOffUntil: time.nullable(),
     sessions: z.number().int(),
+    heldByRule: z
+      .string()
+      .nullable()
+      .describe('what the rule of smtp.destinationRules is for that holds all its mail'),
   })
   .meta({ id: 'Destination' });
 export const destinationQuery = z.strictObject(pageQuery);
@@ -116,6 +120,9 @@ export const selector = z
 export const queueActionBody = z.strictObject({
   selector,
   dryRun: z.boolean().default(false).describe('only count what would be touched'),
+});
+export const queueHoldBody = queueActionBody.extend({
+  stay: z.boolean().default(false).describe('for a destination: also what arrives later'),
 });
 export const queueDeleteBody = queueActionBody.extend({
   notice: z.boolean().default(false).describe('tell the senders'),

@@ -97,7 +97,7 @@ export const explanationShape = z
     reply: z.object({ code: z.number().int(), enhanced: z.string(), text: z.string() }),
     route: z
       .looseObject({
-        via: z.enum(['mailbox', 'mx', 'smtp-host', 'forward']),
+        via: z.enum(['mailbox', 'mx', 'smtp-host', 'forward', 'host']),
         fallback: z.string().nullable(),
         failure: z.looseObject({ kind: z.string(), status: z.string(), action: z.string() }).nullable(),
         hosts: z.array(

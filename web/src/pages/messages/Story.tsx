@@ -36,7 +36,7 @@ function nextAttempt(event: StoryEvent): string | null {
 }
 
 function Details({ chapter, at }: { readonly chapter: Chapter; readonly at: string | null }) {
-  const { mx, trials, messages } = chapter;
+  const { rules, mx, trials, messages } = chapter;
   return (
     <>
       {at !== null && (
@@ -44,6 +44,11 @@ function Details({ chapter, at }: { readonly chapter: Chapter; readonly at: stri
           {words.next} <Time at={at} />
         </p>
       )}
+      {rules.map((rule) => (
+        <p key={rule} className="dim break">
+          {rule}
+        </p>
+      ))}
       {mx !== '' && (
         <p className="dim break">
           {words.mx} <span className="mono">{mx}</span>

@@ -20,6 +20,8 @@ export interface Chapter {
   readonly tone: Tone;
   readonly text: string;
   /** Of attempts: what DNS said. */
+  /** Rules for the destination or the sender that made the way. */
+  readonly rules: readonly string[];
   readonly mx: string;
   readonly trials: readonly Trial[];
   /** IDs of other messages this one leads to. */
@@ -49,6 +51,7 @@ export function chapterOf(event: StoryEvent): Chapter {
   const base = {
     title: words.titles[kind] ?? kind,
     tone: TONES[kind] ?? 'plain',
+    rules: [],
     mx: '',
     trials: [],
     messages: [],
@@ -122,6 +125,7 @@ function attempt(recipient: string | null, detail: Record<string, unknown>) {
       took: typeof detail.durationMs === 'number' ? duration(detail.durationMs) : '',
       failure: text(detail.failure),
     }),
+    rules: (Array.isArray(detail.rules) ? detail.rules : []).map(text),
     mx: typeof detail.mx === 'string' ? detail.mx || words.noMx : '',
     trials,
   };

@@ -30,14 +30,18 @@ export function ActionDialog({ wanted, ...props }: ActionDialogProps) {
 
 function Question({ wanted, onClose, onDone }: ActionDialogProps & { readonly wanted: Wanted }) {
   const [notice, setNotice] = useState(true);
+  const [stay, setStay] = useState(false);
   const counted = useQueueCount(wanted);
   const act = useQueueAction();
   const { action, selector, what } = wanted;
   const nothing = counted.data?.recipients === 0;
+  const isDestination = 'destination' in selector;
+  // A destination can be held, and released, with nothing there: what arrives later is meant.
+  const idle = nothing && !(action === 'hold' && stay) && !(action === 'release' && isDestination);
   const submit = async () => {
-    const { recipients } = await act.mutateAsync({ action, selector, notice });
+    const { recipients } = await act.mutateAsync({ action, selector, notice, stay });
     const undo = inverse(action);
-    const back = undo && (() => act.mutateAsync({ action: undo, selector, notice: false }));
+    const back = undo && (() => act.mutateAsync({ action: undo, selector }));
     toast(words.done[action](recipients), back);
     onDone?.();
   };
@@ -48,7 +52,7 @@ function Question({ wanted, onClose, onDone }: ActionDialogProps & { readonly wa
       onClose={onClose}
       submit={words.titleOf[action]}
       danger={action === 'delete'}
-      disabled={counted.data === undefined || nothing}
+      disabled={counted.data === undefined || idle}
       onSubmit={submit}
     >
       <div className="counted" aria-live="polite">
@@ -65,6 +69,13 @@ function Question({ wanted, onClose, onDone }: ActionDialogProps & { readonly wa
         )}
       </div>
       <p>{explained(action, selector, notice)}</p>
+      {action === 'hold' && isDestination && (
+        <Checkbox
+          label={words.holdLater}
+          checked={stay}
+          onChange={(event) => setStay(event.currentTarget.checked)}
+        />
+      )}
       {action === 'delete' && (
         <Checkbox
           label={words.withNotice}
@@ -84,6 +95,7 @@ function inverse(action: QueueAction): QueueAction | undefined {
 
 function explained(action: QueueAction, selector: QueueSelector, notice: boolean): string {
   if (action === 'hold' && 'all' in selector) return words.confirm.holdAll;
+  if (action === 'release' && 'destination' in selector) return words.confirm.releaseDestination;
   if (action === 'delete' && notice) return words.confirm.deleteNotice;
   return words.confirm[action];
 }

@@ -7,9 +7,9 @@ import type { Wanted } from './ActionDialog.tsx';
 const words = t.mail.queue;
 
 const ICONS: Readonly<Record<QueueAction, IconName>> = {
-  retry: 'undo',
+  retry: 'send',
   hold: 'pause',
-  release: 'send',
+  release: 'undo',
   delete: 'trash',
 };
 const ACTIONS: readonly QueueAction[] = ['retry', 'hold', 'release', 'delete'];

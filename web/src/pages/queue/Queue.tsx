@@ -4,6 +4,7 @@ import { Link } from '../../app/Link.tsx';
 import { placeOfDestination } from '../../app/router.ts';
 import { count } from '../../parts/format.ts';
 import { MoreButton } from '../../parts/MoreButton.tsx';
+import { Mark } from '../../parts/Note.tsx';
 import { Answer, Empty, Page, Panel } from '../../parts/Page.tsx';
 import { type Column, Table } from '../../parts/Table.tsx';
 import { Time } from '../../parts/Time.tsx';
@@ -57,7 +58,16 @@ const COLUMNS: readonly Column<DestinationRow>[] = [
   {
     key: 'destination',
     label: words.destination,
-    cell: ({ destination }) => <Link href={placeOfDestination(destination)}>{destination}</Link>,
+    cell: ({ destination, heldByRule }) => (
+      <>
+        <Link href={placeOfDestination(destination)}>{destination}</Link>
+        {heldByRule !== null && (
+          <div>
+            <Mark tone="held">{words.heldByRule(heldByRule)}</Mark>
+          </div>
+        )}
+      </>
+    ),
   },
   {
     key: 'waiting',

@@ -5,9 +5,13 @@ import { fieldId } from '../../app/setting-place.ts';
 import { Icon } from '../../parts/Icon.tsx';
 import { Mark } from '../../parts/Note.tsx';
 import { t } from '../../strings.ts';
+import { RulesEditor } from './RulesEditor.tsx';
 import type { SettingsForm } from './use-form.ts';
 
 const words = t.settings;
+
+/** A list whose entries have parts: a table in place of a line. */
+const RULES_KEY = 'smtp.destinationRules';
 
 interface FieldProps {
   readonly setting: SettingInfo;
@@ -142,6 +146,7 @@ function Control({ setting, form, id, invalid }: ControlProps) {
       />
     );
   }
+  if (key === RULES_KEY) return <RulesEditor id={id} label={label} text={text} onChange={edit} />;
   if (kind === 'choices') return <Choices setting={setting} form={form} id={id} />;
   if (setting.secret) return <Secret setting={setting} form={form} about={about} />;
   const number = kind === 'number' || setting.type === 'size' || setting.type === 'duration';

@@ -10,7 +10,7 @@ const words = t.settings.test;
 
 /** Connects to the SMTP host as entered, saved or not. */
 export function HostTest({ form }: { readonly form: SettingsForm }) {
-  const changes = form.changes.filter(({ key }) => key.startsWith('smtp.host.'));
+  const changes = form.changes.filter(({ key }) => /^smtp\.host\d?\./.test(key));
   return (
     <div className="host-test">
       <HostTestButton changes={changes} disabled={form.text('smtp.host.name').trim() === ''} />

@@ -15,7 +15,16 @@ import { type SettingsForm, useSettingsForm } from './use-form.ts';
 
 const words = t.settings;
 
-type Group = 'host' | 'schedule' | 'relay' | 'routing' | 'incoming' | 'timeouts' | 'other';
+type Group =
+  | 'host'
+  | 'moreHosts'
+  | 'rules'
+  | 'schedule'
+  | 'relay'
+  | 'routing'
+  | 'incoming'
+  | 'timeouts'
+  | 'other';
 
 /** Which panel a setting stands in; what is new in the table and not named here comes under "further". */
 const GROUPS: Readonly<Record<string, Group>> = {
@@ -23,6 +32,8 @@ const GROUPS: Readonly<Record<string, Group>> = {
   'smtp.queueLifetime': 'schedule',
   'smtp.delayNotice': 'schedule',
   'history.keep': 'schedule',
+  'smtp.senderHosts': 'moreHosts',
+  'smtp.destinationRules': 'rules',
   'smtp.relayNetworks': 'relay',
   'smtp.fallbackOn': 'routing',
   'smtp.mx.allowPrivateAddresses': 'routing',
@@ -35,10 +46,23 @@ const GROUPS: Readonly<Record<string, Group>> = {
   'smtp.minDataRate': 'timeouts',
 };
 
-const ORDER: readonly Group[] = ['host', 'schedule', 'relay', 'routing', 'incoming', 'timeouts', 'other'];
+const ORDER: readonly Group[] = [
+  ...([
+    'host',
+    'moreHosts',
+    'rules',
+    'schedule',
+    'relay',
+    'routing',
+    'incoming',
+    'timeouts',
+    'other',
+  ] as const),
+];
 
 function groupOf(key: string): Group {
   if (key.startsWith('smtp.host.')) return 'host';
+  if (/^smtp\.host\d\./.test(key)) return 'moreHosts';
   if (key.startsWith('smtp.timeout.')) return 'timeouts';
   return GROUPS[key] ?? 'other';
 }
@@ -98,25 +122,31 @@ function GroupPanel({ group, settings, form }: GroupProps) {
   return (
     <Panel title={words.groups[group]} id={`group-${group}`} flush>
       {more !== undefined && <p className="group-more">{more}</p>}
-      {group === 'timeouts' ? <Folded settings={settings} form={form} /> : fields}
+      {group === 'timeouts' || group === 'moreHosts' ? (
+        <Folded group={group} settings={settings} form={form} />
+      ) : (
+        fields
+      )}
       {group === 'host' && <HostTest form={form} />}
     </Panel>
   );
 }
 
 /** Seldom touched, so folded away until something in it is edited, wrong or pointed at. */
-function Folded({ settings, form }: Omit<GroupProps, 'group'>) {
+function Folded({ group, settings, form }: GroupProps & { readonly group: keyof typeof words.folded }) {
   const { hash } = usePlace();
-  const [wanted, setWanted] = useState(false);
+  const [wanted, setWanted] = useState<boolean | null>(null);
   const needed = settings.some(
     ({ key }) => form.isChanged(key) || form.errorsAt(key).length > 0 || hash === `#${fieldId(key)}`,
   );
-  const open = wanted || needed;
+  // Further hosts that are entered are part of what this server does, and are seen.
+  const used = group === 'moreHosts' && settings.some(({ text, defaultText }) => text !== defaultText);
+  const open = needed || (wanted ?? used);
   return (
     <>
       <p className="group-more fold">
         <button type="button" className="text-button" aria-expanded={open} onClick={() => setWanted(!open)}>
-          {open ? words.hideTimeouts : words.showTimeouts}
+          {open ? words.folded[group].hide : words.folded[group].show}
         </button>
       </p>
       {open && settings.map((setting) => <Field key={setting.key} setting={setting} form={form} />)}
