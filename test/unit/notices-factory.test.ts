@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import PostalMime from 'postal-mime';
+import { NO_MESSAGE_DSN } from '../../src/mail/dsn.ts';
 import type { NoticeRequest } from '../../src/notices/contract.ts';
 import { createNoticeMaker } from '../../src/notices/factory.ts';
 import { ORIGINAL_HEADER_LIMIT_BYTES, readOriginalHeader } from '../../src/notices/original.ts';
@@ -30,6 +31,8 @@ const MESSAGE: QueuedMessage = {
   eightBit: false,
   header: 'Received: from pc by mail.test\r\n',
   noticeFor: null,
+  dsn: NO_MESSAGE_DSN,
+  requireTls: false,
   recipients: [],
 };
 

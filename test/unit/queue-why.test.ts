@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
+import { NO_RECIPIENT_DSN } from '../../src/mail/dsn.ts';
 import { type WhyContext, whyWaiting } from '../../src/queue/why.ts';
 import type { QueuedRecipient } from '../../src/storage/contract.ts';
 
@@ -20,6 +21,7 @@ const RECIPIENT: QueuedRecipient = {
   lastKind: 'unreachable',
   delayNoticeSent: false,
   crashes: 0,
+  dsn: NO_RECIPIENT_DSN,
 };
 
 const CONTEXT: WhyContext = {

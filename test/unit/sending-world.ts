@@ -1,6 +1,7 @@
 /** What the sender's tests stand on: a queue in memory, routes by hand, settings, and a running Sender. */
 
 import { EventEmitter, once } from 'node:events';
+import { NO_MESSAGE_DSN, NO_RECIPIENT_DSN } from '../../src/mail/dsn.ts';
 import type { MessageId } from '../../src/mail/message-id.ts';
 import type { NoticeRequest } from '../../src/notices/contract.ts';
 import type { Route, RouteFailure, RouteHost, RouteOptions, Target } from '../../src/routing/contract.ts';
@@ -118,7 +119,15 @@ export class FakeQueue extends EventEmitter {
         smtputf8: false,
         eightBit: false,
       },
-      ...{ header: 'Received: here\r\n', noticeFor: null, rows, body: bytes, ...changes },
+      ...{
+        header: 'Received: here\r\n',
+        noticeFor: null,
+        dsn: NO_MESSAGE_DSN,
+        requireTls: false,
+        rows,
+        body: bytes,
+        ...changes,
+      },
     });
     return id;
   }
@@ -296,6 +305,7 @@ function newRecipient(
     destination: address.slice(address.lastIndexOf('@') + 1),
     ...{ via: null, attempts: 0, nextAttemptAt: 0, lastReply: null, lastKind: null, delayNoticeSent: false },
     crashes: 0,
+    dsn: NO_RECIPIENT_DSN,
     ...changes,
   };
 }
