@@ -40,6 +40,30 @@ export function withoutSuccess(dsn: RecipientDsn): RecipientDsn {
   return { ...dsn, notify: rest.length === 0 ? ['NEVER'] : rest };
 }
 
+interface Onward {
+  readonly to: { readonly type: 'local' | 'queue' };
+  readonly dsn?: RecipientDsn;
+}
+
+/**
+ * The recipients an address leads to, with the wishes they inherit: one takes them over, several are a list that is
+ * answered for itself (RFC 3461 §5.2.7).
+ */
+export function handOn<R extends Onward>(dsn: RecipientDsn, into: readonly R[]): readonly R[] {
+  const inherited = into.length > 1 ? withoutSuccess(dsn) : dsn;
+  return into.map((recipient) => ({ ...recipient, dsn: inherited }));
+}
+
+/** What a success notice says of an address with all it leads to at hand; null when there is nothing to tell yet. */
+export function successOf(original: string, dsn: RecipientDsn, into: readonly Onward[]) {
+  if (!wantsNotice(dsn, 'SUCCESS') || into.length === 0) return null;
+  const action = into.length > 1 ? 'expanded' : into[0]?.to.type === 'local' ? 'delivered' : null;
+  if (action === null) return null;
+  // Where it led is not the sender's to know.
+  const words = { status: '2.0.0', remoteMta: null, diagnostic: null, explanation: '' } as const;
+  return { address: original, original, dsn, action, ...words } as const;
+}
+
 /** Two RCPTs that come to one recipient: whatever either asked to be told of. */
 export function mergeDsn(one: RecipientDsn, other: RecipientDsn): RecipientDsn {
   const orcpt = one.orcpt ?? other.orcpt;

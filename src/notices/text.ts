@@ -70,6 +70,18 @@ export function formatTime(timeMs: number): string {
   return new Date(timeMs).toUTCString().replace(/:\d\d GMT$/, ' UTC');
 }
 
+/** A time span for people, in the largest unit that fits it. */
+export function formatDuration(spanMs: number): string {
+  const minutes = Math.max(1, Math.round(spanMs / 60_000));
+  const [count, unit] =
+    minutes < 120
+      ? [minutes, 'minute']
+      : minutes < 48 * 60
+        ? [Math.round(minutes / 60), 'hour']
+        : [Math.round(minutes / (24 * 60)), 'day'];
+  return `${count} ${unit}${count === 1 ? '' : 's'}`;
+}
+
 /** What someone without a mail administrator's knowledge can do about a status code (RFC 3463). */
 export function advice(status: string, hostname: string): string {
   const code = status.slice(2);

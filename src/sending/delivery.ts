@@ -68,6 +68,8 @@ export type DeliveryResult =
       readonly address: string;
       readonly tls: string | null;
       readonly reply: string;
+      /** The server offers DSN and was told what the sender wants to hear. */
+      readonly dsnPassedOn: boolean;
     }
   /** Not attempted to the end because the server stops. */
   | { readonly type: 'returned' }
@@ -307,7 +309,9 @@ export class Delivery {
     const { host, address, via } = endpoint;
     const reply = replyText(result.reply);
     if (result.accepted) {
-      this.results.set(recipient.index, { type: 'delivered', host, address, tls: connection.tls, reply });
+      const dsnPassedOn = connection.session.extensions.has('DSN');
+      const { tls } = connection;
+      this.results.set(recipient.index, { type: 'delivered', host, address, tls, reply, dsnPassedOn });
       return;
     }
     const verdict = judgeRefusal(result, host);
