@@ -39,39 +39,45 @@ export interface Composed {
 }
 
 /** 7-bit, unless it goes to an address beyond ASCII or brings back a message that is not. */
-export async function composeNotice(content: NoticeContent): Promise<Composed> {
-  const utf8 = content.audience === 'sender' && /[^\x00-\x7f]/.test(content.sender);
+export async function composeNotice(notice: NoticeContent): Promise<Composed> {
+  const utf8 = notice.audience === 'sender' && /[^\x00-\x7f]/.test(notice.sender);
   const root = new MimeNode('multipart/report; report-type=delivery-status');
   root.setHeader([
-    { key: 'From', value: { name: 'Mail Delivery System', address: `postmaster@${content.hostname}` } },
-    { key: 'To', value: toHeader(content, utf8) },
-    { key: 'Subject', value: subject(content) },
-    { key: 'Date', value: formatDate(content.now) },
-    { key: 'Message-ID', value: `<${randomUUID()}@${content.hostname}>` },
+    { key: 'From', value: { name: 'Mail Delivery System', address: `postmaster@${notice.hostname}` } },
+    { key: 'Subject', value: subject(notice) },
+    { key: 'Date', value: formatDate(notice.now) },
+    { key: 'Message-ID', value: `<${randomUUID()}@${notice.hostname}>` },
     { key: 'Auto-Submitted', value: 'auto-replied' },
     { key: 'MIME-Version', value: '1.0' },
   ]);
-  const messageId = originalField(content.original.header, 'Message-ID');
+  if (!utf8) root.setHeader('To', { address: addressee(notice) });
+  const messageId = originalField(notice.original.header, 'Message-ID');
   if (messageId !== undefined && /^<[!-;=?-~]{1,900}>$/.test(messageId)) {
     root.setHeader('In-Reply-To', messageId);
     root.setHeader('References', messageId);
   }
-  root.createChild('text/plain; charset=utf-8').setContent(textForPeople(content));
+  root.createChild('text/plain; charset=utf-8').setContent(textForPeople(notice));
   const type = utf8 ? 'message/global-delivery-status' : 'message/delivery-status';
   const encoding = utf8 ? '8bit' : '7bit';
   root
     .createChild()
     .setRaw(
-      `Content-Type: ${type}\r\nContent-Transfer-Encoding: ${encoding}\r\n\r\n${deliveryStatus(content, utf8)}`,
+      `Content-Type: ${type}\r\nContent-Transfer-Encoding: ${encoding}\r\n\r\n${deliveryStatus(notice, utf8)}`,
     );
-  appendOriginal(root, content.original, utf8);
+  appendOriginal(root, notice.original, utf8);
   const built = await root.build();
-  return { content: built, eightBit: built.some((byte) => byte > 127), utf8 };
+  // The library would encode the address, which here stands as it is (RFC 6532 §3.2).
+  const content = utf8 ? Buffer.concat([Buffer.from(utf8Recipient(notice.sender)), built]) : built;
+  return { content, eightBit: content.some((byte) => byte > 127), utf8 };
 }
 
-function toHeader(content: NoticeContent, utf8: boolean) {
-  if (content.audience !== 'sender') return { address: `postmaster@${content.hostname}` };
-  const address = oneLine(content.sender, ADDRESS_LIMIT);
-  // The library would turn it into something else, so it is given as it is to stand there (RFC 6532 §3.2).
-  return utf8 ? { prepared: true, value: `<${address}>` } : { address };
+/** Room for every address of SMTP in a line of 998 octets, whatever its letters. */
+const UTF8_ADDRESS_LIMIT = 240;
+
+function utf8Recipient(sender: string): string {
+  return `To: <${oneLine(sender, UTF8_ADDRESS_LIMIT)}>\r\n`;
+}
+
+function addressee({ audience, sender, hostname }: NoticeContent): string {
+  return audience === 'sender' ? oneLine(sender, ADDRESS_LIMIT) : `postmaster@${hostname}`;
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import PostalMime from 'postal-mime';
-import { NO_MESSAGE_DSN } from '../../src/mail/dsn.ts';
+import { NO_MESSAGE_DSN, NO_RECIPIENT_DSN } from '../../src/mail/dsn.ts';
 import type { NoticeRequest } from '../../src/notices/contract.ts';
 import { createNoticeMaker } from '../../src/notices/factory.ts';
 import { ORIGINAL_HEADER_LIMIT_BYTES, readOriginalHeader } from '../../src/notices/original.ts';
@@ -54,6 +54,7 @@ function request(change: Partial<NoticeRequest> = {}, message: Partial<QueuedMes
   const recipient = {
     address: 'bob@example.net',
     original: 'bob@example.net',
+    dsn: NO_RECIPIENT_DSN,
     status: '5.1.1',
     remoteMta: null,
     diagnostic: '550 no',
@@ -148,7 +149,7 @@ describe('notice maker', () => {
 
   it('tells of a delay only a sender who can be told', async () => {
     const { make } = setUp();
-    const delay = { kind: 'delay' as const, giveUpAt: NOW + 1000, nextAttemptAt: NOW + 500 };
+    const delay = { kind: 'delay' as const };
     const notice = only(await make(request(delay)));
     assert.match(Buffer.from(notice.content).toString(), /\r\nAction: delayed\r\n/);
     assert.deepEqual(await make(request(delay, { sender: '' })), []);

@@ -46,7 +46,7 @@ async function start(t: TestContext, values: Record<string, string> = {}, listen
       askForwardHost: async () => 'unreachable',
       isOwnLiteral: () => false,
     },
-    ...{ trace: new Trace(Buffer.alloc(32)), log: () => undefined, submission },
+    ...{ trace: new Trace(Buffer.alloc(32)), makeNotices: async () => [], log: () => undefined, submission },
     tls: { contextFor: () => context },
     signIn: new SignIn(storage, () => undefined),
   });
