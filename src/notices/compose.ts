@@ -44,13 +44,13 @@ export async function composeNotice(notice: NoticeContent): Promise<Composed> {
   const root = new MimeNode('multipart/report; report-type=delivery-status');
   root.setHeader([
     { key: 'From', value: { name: 'Mail Delivery System', address: `postmaster@${notice.hostname}` } },
+    ...(utf8 ? [] : [{ key: 'To', value: { address: addressee(notice) } }]),
     { key: 'Subject', value: subject(notice) },
     { key: 'Date', value: formatDate(notice.now) },
     { key: 'Message-ID', value: `<${randomUUID()}@${notice.hostname}>` },
     { key: 'Auto-Submitted', value: 'auto-replied' },
     { key: 'MIME-Version', value: '1.0' },
   ]);
-  if (!utf8) root.setHeader('To', { address: addressee(notice) });
   const messageId = originalField(notice.original.header, 'Message-ID');
   if (messageId !== undefined && /^<[!-;=?-~]{1,900}>$/.test(messageId)) {
     root.setHeader('In-Reply-To', messageId);

@@ -91,9 +91,17 @@ function commonOutlook({ recipients }: NoticeContent): RetryOutlook | null {
 
 function outlookText({ nextAttemptAt, attempts, giveUpAt }: RetryOutlook): string {
   const next = formatTime(nextAttemptAt);
-  if (attempts === 1) return `It tries once more, at ${next}, and gives up if that fails.`;
+  if (attempts === 1) return `The server tries once more, at ${next}, and gives up if that fails.`;
   const many = attempts > 1_000 ? 'more than 1,000' : attempts.toLocaleString('en-GB');
-  return `The next attempt is at ${next}. It tries ${many} times more in all, the last time at ${formatTime(giveUpAt)}, and gives up if that fails too.`;
+  return `The next attempt is at ${next}. The server tries ${many} more times in all, the last time at ${formatTime(giveUpAt)}, and gives up if that fails too.`;
+}
+
+/** In one sentence, without the other server's words, which stand apart. */
+function happened({ action, explanation, diagnostic }: NoticeRecipient): string {
+  if (action !== undefined) return SUCCESS_WORDS[action];
+  const words = `: ${diagnostic ?? ''}`;
+  if (diagnostic === null || diagnostic === '' || !explanation.endsWith(words)) return explanation;
+  return `${explanation.slice(0, -words.length)}.`;
 }
 
 const SUCCESS_WORDS = {
@@ -112,8 +120,7 @@ function aboutRecipient(
   const address = oneLine(recipient.address, ADDRESS_LIMIT);
   const lines = [`  ${name}`];
   if (address.toLowerCase() !== name.toLowerCase()) lines.push(labelled('Passed on to', address));
-  const happened = recipient.action === undefined ? recipient.explanation : SUCCESS_WORDS[recipient.action];
-  lines.push(labelled('What happened', oneLine(happened, TEXT_LIMIT)));
+  lines.push(labelled('What happened', oneLine(happened(recipient), TEXT_LIMIT)));
   if (recipient.diagnostic !== null && recipient.diagnostic !== '') {
     const server = recipient.remoteMta === null ? 'The other server' : oneLine(recipient.remoteMta, 255);
     lines.push(labelled(`${server} answered`, oneLine(recipient.diagnostic, TEXT_LIMIT)));

@@ -229,7 +229,7 @@ describe('delay notice', () => {
     );
     assert.match(
       words,
-      /The next attempt is at Sun, 22 Nov 2026 14:00 UTC\. It tries 29 times more in all, the last time at Fri, 27 Nov 2026 12:00 UTC, and gives up if that fails too\./,
+      /The next attempt is at Sun, 22 Nov 2026 14:00 UTC\. The server tries 29 more times in all, the last time at Fri, 27 Nov 2026 12:00 UTC, and gives up if that fails too\./,
     );
     assert.ok(!words.includes('What to do'));
     const fields = groups(part('message/delivery-status'))[1];
