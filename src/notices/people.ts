@@ -2,7 +2,7 @@
 import type { NoticeContent } from './compose.ts';
 import type { NoticeRecipient, RetryOutlook } from './contract.ts';
 import { decodeWords, originalField, WHOLE_LIMIT_BYTES } from './original.ts';
-import { advice, formatDuration, formatTime, oneLine, wrap } from './text.ts';
+import { advice, formatDuration, formatTime, oneLine, wrap, zoneOf } from './text.ts';
 
 export const ADDRESS_LIMIT = 700;
 /** Recipients named in this part; the one for programs has all. */
@@ -60,7 +60,7 @@ function opening(content: NoticeContent, outlook: RetryOutlook | null): string {
     return `Your message could not be delivered to ${to}. ${several ? 'They have' : 'That person has'} not received it, and no further attempt will be made.`;
   }
   if (content.kind === 'success') return successOpening(onlyAction(content.recipients), several);
-  const rest = outlook === null ? '' : ` ${outlookText(outlook)}`;
+  const rest = outlook === null ? '' : ` ${outlookText(outlook, senderZone(content))}`;
   return `Your message has not been delivered to ${to} yet. You need not do anything: this server goes on trying, and you will be told if it does not succeed.${rest}`;
 }
 
@@ -79,21 +79,26 @@ function successOpening(action: ReturnType<typeof onlyAction>, several: boolean)
   return `This is what became of your message to the addresses below. ${asked}`;
 }
 
+/** Times are told as the sender's own clock shows them. */
+function senderZone({ original }: NoticeContent): number {
+  return zoneOf(originalField(original.header, 'Date'));
+}
+
 /** What is to come, when it is the same for all recipients. */
 function commonOutlook({ recipients }: NoticeContent): RetryOutlook | null {
   const first = recipients[0]?.outlook;
   if (first === undefined) return null;
-  const text = outlookText(first);
-  return recipients.every(({ outlook }) => outlook !== undefined && outlookText(outlook) === text)
+  const text = outlookText(first, 0);
+  return recipients.every(({ outlook }) => outlook !== undefined && outlookText(outlook, 0) === text)
     ? first
     : null;
 }
 
-function outlookText({ nextAttemptAt, attempts, giveUpAt }: RetryOutlook): string {
-  const next = formatTime(nextAttemptAt);
+function outlookText({ nextAttemptAt, attempts, giveUpAt }: RetryOutlook, zone: number): string {
+  const next = formatTime(nextAttemptAt, zone);
   if (attempts === 1) return `The server tries once more, at ${next}, and gives up if that fails.`;
   const many = attempts > 1_000 ? 'more than 1,000' : attempts.toLocaleString('en-GB');
-  return `The next attempt is at ${next}. The server tries ${many} more times in all, the last time at ${formatTime(giveUpAt)}, and gives up if that fails too.`;
+  return `The next attempt is at ${next}. The server tries ${many} more times in all, the last time at ${formatTime(giveUpAt, zone)}, and gives up if that fails too.`;
 }
 
 /** In one sentence, without the other server's words, which stand apart. */
@@ -106,7 +111,7 @@ function happened({ action, explanation, diagnostic }: NoticeRecipient): string 
 
 const SUCCESS_WORDS = {
   delivered: 'The message has been put into the mailbox.',
-  relayed: 'The mail server of this address has taken the message.',
+  relayed: 'The mail server of this address took the message.',
   expanded: 'This address is a list. The message has been passed on to everybody on it.',
 } as const;
 
@@ -126,7 +131,7 @@ function aboutRecipient(
     lines.push(labelled(`${server} answered`, oneLine(recipient.diagnostic, TEXT_LIMIT)));
   }
   if (recipient.outlook !== undefined && common === null) {
-    lines.push(labelled('What comes next', outlookText(recipient.outlook)));
+    lines.push(labelled('What comes next', outlookText(recipient.outlook, senderZone(content))));
   }
   if (kind === 'failure' && audience === 'sender') {
     lines.push(labelled('What to do', advice(recipient.status, hostname)));
@@ -145,8 +150,8 @@ function aboutMessage(content: NoticeContent): string {
   if (content.audience !== 'sender') {
     lines.push(labelled('From', content.sender === '' ? 'no return address' : oneLine(content.sender, 700)));
   }
-  const since = content.kind === 'delay' ? ` (${formatDuration(content.now - content.arrivedAt)} ago)` : '';
-  lines.push(labelled('Received here', `${formatTime(content.arrivedAt)}${since}`));
+  const since = content.kind === 'delay' ? `, ${formatDuration(content.now - content.arrivedAt)} ago` : '';
+  lines.push(labelled('Received here', `${formatTime(content.arrivedAt, senderZone(content))}${since}`));
   lines.push(labelled('Number', content.queueId));
   return lines.join('\r\n');
 }
