@@ -350,6 +350,8 @@ export interface World {
   fallback: (kind: RouteFailureKind) => Route | null;
   redecide: (recipient: QueuedRecipient) => Redecision | Promise<Redecision>;
   makeNoticesFails: boolean;
+  /** Errors thrown by the next calls of `makeNotices`. */
+  readonly noticeErrors: Error[];
   /** Adds a message, wakes the sender and waits until `settles` more claims are settled. */
   send(message: NewMessage, settles?: number): Promise<MessageId>;
 }
@@ -374,6 +376,8 @@ export function makeWorld(
     },
     redecide: async (recipient) => world.redecide(recipient),
     makeNotices: async (request) => {
+      const error = world.noticeErrors.shift();
+      if (error !== undefined) throw error;
       if (world.makeNoticesFails) throw new Error('no notices today');
       world.notices.push(request);
       return [];
@@ -396,6 +400,7 @@ export function makeWorld(
       };
     },
     makeNoticesFails: false,
+    noticeErrors: [],
     onLog: () => undefined,
     send: async (message, settles = 1) => {
       const wanted = queue.settled.length + settles;
