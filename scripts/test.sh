@@ -53,6 +53,7 @@ else
   step 'folder arrows' sh scripts/node.sh scripts/check-arrows.ts
   step 'settings reference' sh scripts/node.sh scripts/write-settings-reference.ts --check
   step 'OpenAPI document' sh scripts/node.sh scripts/write-openapi.ts --check
+  step 'Samples of notices' sh scripts/node.sh scripts/write-notices.ts --check
   step 'tests' run_tests_beside_postgres 'test/**/*.test.ts'
 fi
 

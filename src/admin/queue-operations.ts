@@ -145,9 +145,10 @@ async function settleRemoval({ storage, makeNotices, author }: AdminContext, cla
   const { message, token } = claim;
   const explanation =
     'An administrator of the mail server removed the message from the queue before it was delivered.';
-  const recipients: NoticeRecipient[] = message.recipients.map(({ address, original }) => ({
+  const recipients: NoticeRecipient[] = message.recipients.map(({ address, original, dsn }) => ({
     address,
     original,
+    dsn,
     status: '5.0.0',
     remoteMta: null,
     diagnostic: null,

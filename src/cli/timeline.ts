@@ -1,5 +1,5 @@
 /** A message and its timeline as sentences for an administrator: `queue show ID`, `message ID`. */
-import { ROUTE_WORDS, ruleWords, STAGE_WORDS } from '../mail/story-words.ts';
+import { notifyWords, ROUTE_WORDS, ruleWords, STAGE_WORDS, wishWords } from '../mail/story-words.ts';
 import { formatBytes, formatTime, plain } from './output.ts';
 
 export interface EventView {
@@ -70,10 +70,12 @@ function eventLines(event: EventView): readonly string[] {
     case 'delivered':
       if (detail.via === 'mailbox') return [`${who} delivered into the mailbox`];
       return [
-        `${who} delivered to ${text(detail.host)} [${text(detail.address)}]${tlsText(detail.tls)}: ${text(detail.reply)}`,
+        `${who} delivered to ${text(detail.host)} [${text(detail.address)}]${tlsText(detail.tls)}: ${text(detail.reply)}${detail.dsnPassedOn === true ? '; it was told what the sender wants to hear' : ''}`,
       ];
     case 'failed':
-      return [`${who} failed for good, ${text(detail.status)}: ${text(detail.reason)}`];
+      return [
+        `${who} failed for good, ${text(detail.status)}: ${text(detail.reason)}${words('; nobody is told: ', notifyWords(detail.notify))}`,
+      ];
     case 'notice':
       return [noticeText(who, detail)];
     case 'held':
@@ -93,7 +95,7 @@ function actorText({ by, reason }: Record<string, unknown>): string {
   return typeof reason === 'string' ? `: ${reason}` : ' by an administrator';
 }
 
-function receivedText({ sender, sizeBytes, source }: Record<string, unknown>): string {
+function receivedText({ sender, sizeBytes, source, ...wishes }: Record<string, unknown>): string {
   const { kind, address, helo, user, protocol } = objectOf(source);
   const size = `${typeof sizeBytes === 'number' ? formatBytes(sizeBytes) : ''} from <${text(sender)}>`;
   if (kind === 'internal') return `made by CMail itself, ${size}`;
@@ -101,15 +103,18 @@ function receivedText({ sender, sizeBytes, source }: Record<string, unknown>): s
   const signedIn = typeof user === 'string' ? `signed in as ${user}` : 'not signed in';
   // RFC 3848: the protocol's name tells of TLS and of sign-in.
   const secure = /SMTPS/.test(text(protocol)) ? 'with TLS' : 'without TLS';
-  return `received ${size}, from the ${client} [${text(address)}], which calls itself ${text(helo)}, by ${text(protocol)}, ${signedIn}, ${secure}`;
+  return `received ${size}, from the ${client} [${text(address)}], which calls itself ${text(helo)}, by ${text(protocol)}, ${signedIn}, ${secure}${words('; ', wishWords(wishes))}`;
 }
 
-function decidedText(who: string, { rule, original, destination, into }: Record<string, unknown>): string {
+function decidedText(
+  who: string,
+  { rule, original, destination, into, notify }: Record<string, unknown>,
+): string {
   const because = `${ruleWords(text(rule))} (rule ${text(rule)})`;
   if (Array.isArray(into)) return `${who} decided again: now goes to ${into.join(', ')}: ${because}`;
   const from = typeof original === 'string' && original !== who ? ` for ${original}` : '';
   const where = typeof destination === 'string' ? `waits to be sent to ${destination}` : 'stays here';
-  return `${who}${from} accepted, ${where}: ${because}`;
+  return `${who}${from} accepted, ${where}: ${because}${words('; ', notifyWords(notify))}`;
 }
 
 function attemptLines(recipient: string | null, detail: Record<string, unknown>): readonly string[] {

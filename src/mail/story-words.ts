@@ -48,3 +48,27 @@ export const STAGE_WORDS: Readonly<Record<string, string>> = {
   data: 'at DATA',
   'data-end': 'at the end of the message',
 };
+
+const EVENT_WORDS: Readonly<Record<string, string>> = {
+  SUCCESS: 'success',
+  FAILURE: 'failure',
+  DELAY: 'delay',
+};
+
+/** What a sender asked to be told of (NOTIFY, RFC 3461), as the end of a sentence; '' when not said. */
+export function notifyWords(notify: unknown): string {
+  if (!Array.isArray(notify) || notify.length === 0) return '';
+  if (notify.includes('NEVER')) return 'its sender wants to be told nothing';
+  return `its sender wants to be told of ${notify.map((word) => EVENT_WORDS[String(word)] ?? word).join(', ')}`;
+}
+
+/** What else a message was sent with, as the end of a sentence; '' when nothing. */
+export function wishWords({ ret, envid, requireTls }: Readonly<Record<string, unknown>>): string {
+  const words = [
+    ...(ret === 'FULL' ? ['a failure notice is to bring back the whole message'] : []),
+    ...(ret === 'HDRS' ? ['notices are to bring back its header only'] : []),
+    ...(typeof envid === 'string' ? [`its sender knows it as ${envid}`] : []),
+    ...(requireTls === true ? ['TLS is required all the way (REQUIRETLS)'] : []),
+  ];
+  return words.join(', ');
+}

@@ -1,13 +1,15 @@
-/** Builds the content of a notice: a delivery status notification (RFC 3464) in a report (RFC 6522). */
-import { isUtf8 } from 'node:buffer';
+/** Builds the content of a notice: a delivery status notification (RFC 3464, RFC 6533) in a report (RFC 6522). */
 import { randomUUID } from 'node:crypto';
-import MimeNode, { type MimeNodeAddressInput } from 'nodemailer/lib/mime-node';
-import type { NoticeRecipient } from './contract.ts';
-import { decodeWords, originalField } from './original.ts';
-import { advice, asciiLine, foldField, formatDate, formatTime, oneLine, wrap } from './text.ts';
+import MimeNode from 'nodemailer/lib/mime-node';
+import type { NoticeKind, NoticeRecipient } from './contract.ts';
+import { type Original, originalField } from './original.ts';
+import { ADDRESS_LIMIT, subject, textForPeople } from './people.ts';
+import { appendOriginal } from './returned.ts';
+import { deliveryStatus } from './status.ts';
+import { formatDate, oneLine } from './text.ts';
 
 export interface NoticeContent {
-  readonly kind: 'failure' | 'delay';
+  readonly kind: NoticeKind;
   /**
    * Who reads it: the sender; postmaster because the sender cannot be told; postmaster because the message
    * has no sender.
@@ -19,189 +21,63 @@ export interface NoticeContent {
   readonly sender: string;
   /** Queue ID of the original, as people see it. */
   readonly queueId: string;
+  /** ENVID of the original, decoded. */
+  readonly envid: string | null;
   readonly recipients: readonly NoticeRecipient[];
   readonly arrivedAt: number;
   readonly now: number;
-  /** Delay notices. */
-  readonly nextAttemptAt?: number;
-  readonly giveUpAt?: number;
-  /** Header section of the original, CRLF-ended, bytes as `latin1` characters; '' when it could not be read. */
-  readonly originalHeader: string;
+  readonly original: Original;
 }
 
-/** Recipients named in the part for people; the second part has all. */
-const PEOPLE_LIMIT = 50;
-const ADDRESS_LIMIT = 700;
-const TEXT_LIMIT = 600;
-/** One word of this length still fits a line of 998 octets. */
-const DIAGNOSTIC_LIMIT = 900;
+/** A finished notice: CRLF lines of at most 998 octets. */
+export interface Composed {
+  readonly content: Buffer;
+  /** It has octets above 127. */
+  readonly eightBit: boolean;
+  /** It is in the form of RFC 6533 for an address beyond ASCII, and needs SMTPUTF8. */
+  readonly utf8: boolean;
+}
 
-/** The finished notice: CRLF lines of at most 998 octets, 7-bit. */
-export async function composeNotice(content: NoticeContent): Promise<Buffer> {
+/** 7-bit, unless it goes to an address beyond ASCII or brings back a message that is not. */
+export async function composeNotice(notice: NoticeContent): Promise<Composed> {
+  const utf8 = notice.audience === 'sender' && /[^\x00-\x7f]/.test(notice.sender);
   const root = new MimeNode('multipart/report; report-type=delivery-status');
   root.setHeader([
-    { key: 'From', value: { name: 'Mail Delivery System', address: `postmaster@${content.hostname}` } },
-    { key: 'To', value: toHeader(content) },
-    { key: 'Subject', value: subject(content) },
-    { key: 'Date', value: formatDate(content.now) },
-    { key: 'Message-ID', value: `<${randomUUID()}@${content.hostname}>` },
+    { key: 'From', value: { name: 'Mail Delivery System', address: `postmaster@${notice.hostname}` } },
+    ...(utf8 ? [] : [{ key: 'To', value: { address: addressee(notice) } }]),
+    { key: 'Subject', value: subject(notice) },
+    { key: 'Date', value: formatDate(notice.now) },
+    { key: 'Message-ID', value: `<${randomUUID()}@${notice.hostname}>` },
     { key: 'Auto-Submitted', value: 'auto-replied' },
     { key: 'MIME-Version', value: '1.0' },
   ]);
-  const messageId = originalField(content.originalHeader, 'Message-ID');
+  const messageId = originalField(notice.original.header, 'Message-ID');
   if (messageId !== undefined && /^<[!-;=?-~]{1,900}>$/.test(messageId)) {
     root.setHeader('In-Reply-To', messageId);
     root.setHeader('References', messageId);
   }
-  root.createChild('text/plain; charset=utf-8').setContent(textForPeople(content));
+  root.createChild('text/plain; charset=utf-8').setContent(textForPeople(notice));
+  const type = utf8 ? 'message/global-delivery-status' : 'message/delivery-status';
+  const encoding = utf8 ? '8bit' : '7bit';
   root
-    .createChild('message/delivery-status')
-    .setHeader('Content-Transfer-Encoding', '7bit')
-    .setContent(deliveryStatus(content));
-  appendOriginal(root, content.originalHeader);
-  return root.build();
+    .createChild()
+    .setRaw(
+      `Content-Type: ${type}\r\nContent-Transfer-Encoding: ${encoding}\r\n\r\n${deliveryStatus(notice, utf8)}`,
+    );
+  appendOriginal(root, notice.original, utf8);
+  const built = await root.build();
+  // The library would encode the address, which here stands as it is (RFC 6532 §3.2).
+  const content = utf8 ? Buffer.concat([Buffer.from(utf8Recipient(notice.sender)), built]) : built;
+  return { content, eightBit: content.some((byte) => byte > 127), utf8 };
 }
 
-function toHeader(content: NoticeContent): MimeNodeAddressInput {
-  if (content.audience !== 'sender') return { address: `postmaster@${content.hostname}` };
-  const address = oneLine(content.sender, ADDRESS_LIMIT);
-  // An address with other letters has no place in a 7-bit header: an empty group bears its name (RFC 6857 §3.1).
-  return /^[ -~]+$/.test(address) ? { address } : `"${address.replace(/["\\]/g, '')}":;`;
+/** Room for every address of SMTP in a line of 998 octets, whatever its letters. */
+const UTF8_ADDRESS_LIMIT = 240;
+
+function utf8Recipient(sender: string): string {
+  return `To: <${oneLine(sender, UTF8_ADDRESS_LIMIT)}>\r\n`;
 }
 
-function subject(content: NoticeContent): string {
-  const first = oneLine(content.recipients[0]?.original ?? '', 200);
-  const more = content.recipients.length - 1;
-  const what = content.audience === 'null-sender' ? 'notice' : 'message';
-  const state = content.kind === 'failure' ? 'Undelivered' : 'Delayed';
-  return `${state}: ${what} to ${first}${more > 0 ? ` and ${more} more` : ''}`;
-}
-
-// ---------------------------------------------------------------- part 1
-
-function textForPeople(content: NoticeContent): string {
-  const paragraphs = [
-    wrap(`This is the mail server ${content.hostname}.`),
-    wrap(opening(content)),
-    ...content.recipients.slice(0, PEOPLE_LIMIT).map((recipient) => aboutRecipient(content, recipient)),
-  ];
-  const more = content.recipients.length - PEOPLE_LIMIT;
-  if (more > 0) paragraphs.push(wrap(`The same for ${more} more addresses, listed in the attached report.`));
-  paragraphs.push(aboutMessage(content));
-  return `${paragraphs.join('\r\n\r\n')}\r\n`;
-}
-
-function opening(content: NoticeContent): string {
-  const several = content.recipients.length > 1;
-  const to = several ? 'the addresses below' : 'the address below';
-  if (content.audience === 'null-sender') {
-    return `A message without a return address, most likely an automatic notice, could not be delivered to ${to}. Nobody else can be told of it, so you get this as postmaster. No further attempt will be made.`;
-  }
-  if (content.audience === 'sender-unreachable') {
-    const sender = oneLine(content.sender, ADDRESS_LIMIT);
-    return `A message from ${sender} could not be delivered to ${to}, and its sender cannot be told: mail to ${sender} is not deliverable from here. You get this notice as postmaster in their place. No further attempt will be made.`;
-  }
-  if (content.kind === 'failure') {
-    return `Your message could not be delivered to ${to}. ${several ? 'They have' : 'That person has'} not received it, and no further attempt will be made.`;
-  }
-  const until = content.giveUpAt === undefined ? '' : ` until ${formatTime(content.giveUpAt)}`;
-  const next =
-    content.nextAttemptAt === undefined
-      ? ''
-      : ` The next attempt is at ${formatTime(content.nextAttemptAt)}.`;
-  return `Your message has not been delivered to ${to} yet. You need not do anything: this server goes on trying${until}, and you will be told if it does not succeed.${next}`;
-}
-
-function aboutRecipient(content: NoticeContent, recipient: NoticeRecipient): string {
-  const { hostname, kind, audience } = content;
-  const name = oneLine(recipient.original, ADDRESS_LIMIT);
-  const address = oneLine(recipient.address, ADDRESS_LIMIT);
-  const lines = [`  ${name}`];
-  if (address.toLowerCase() !== name.toLowerCase()) lines.push(labelled('Passed on to', address));
-  lines.push(labelled('What happened', oneLine(recipient.explanation, TEXT_LIMIT)));
-  if (recipient.diagnostic !== null && recipient.diagnostic !== '') {
-    const server = recipient.remoteMta === null ? 'The other server' : oneLine(recipient.remoteMta, 255);
-    lines.push(labelled(`${server} answered`, oneLine(recipient.diagnostic, TEXT_LIMIT)));
-  }
-  if (kind === 'failure' && audience === 'sender') {
-    lines.push(labelled('What to do', advice(recipient.status, hostname)));
-  }
-  return lines.join('\r\n');
-}
-
-function labelled(label: string, text: string): string {
-  return wrap(`${label}: ${text}`, '      ', '    ');
-}
-
-function aboutMessage(content: NoticeContent): string {
-  const title = originalField(content.originalHeader, 'Subject');
-  const lines = ['The message:'];
-  if (title !== undefined) lines.push(labelled('Subject', oneLine(decodeWords(title.slice(0, 2_000)), 300)));
-  if (content.audience !== 'sender') {
-    lines.push(labelled('From', content.sender === '' ? 'no return address' : oneLine(content.sender, 700)));
-  }
-  lines.push(labelled('Received here', formatTime(content.arrivedAt)));
-  lines.push(labelled('Number', content.queueId));
-  return lines.join('\r\n');
-}
-
-// ---------------------------------------------------------------- part 2
-
-function deliveryStatus(content: NoticeContent): string {
-  const message =
-    foldField('Reporting-MTA', `dns; ${content.hostname}`) +
-    foldField('Arrival-Date', formatDate(content.arrivedAt));
-  const groups = content.recipients.map((recipient) => recipientStatus(content, recipient));
-  return [message, ...groups].join('\r\n');
-}
-
-/** The per-recipient fields of RFC 3464 §2.3. */
-function recipientStatus(content: NoticeContent, recipient: NoticeRecipient): string {
-  const failure = content.kind === 'failure';
-  const status = /^[45]\.\d{1,3}\.\d{1,3}$/.test(recipient.status) ? recipient.status : null;
-  let fields =
-    foldField('Original-Recipient', typedAddress(recipient.original)) +
-    foldField('Final-Recipient', typedAddress(recipient.address)) +
-    foldField('Action', failure ? 'failed' : 'delayed') +
-    foldField('Status', status ?? (failure ? '5.0.0' : '4.0.0'));
-  const remote = (recipient.remoteMta ?? '').replace(/[^\w.:[\]-]/g, '').slice(0, 255);
-  if (remote !== '') fields += foldField('Remote-MTA', `dns; ${remote}`);
-  const diagnostic = asciiLine(recipient.diagnostic ?? '', DIAGNOSTIC_LIMIT);
-  if (diagnostic !== '') fields += foldField('Diagnostic-Code', `smtp; ${diagnostic}`);
-  fields += foldField('Last-Attempt-Date', formatDate(content.now));
-  if (!failure && content.giveUpAt !== undefined) {
-    fields += foldField('Will-Retry-Until', formatDate(content.giveUpAt));
-  }
-  return fields;
-}
-
-/** `rfc822` for ASCII, else `utf-8` in the 7-bit form utf-8-addr-xtext (RFC 6533 §3). */
-function typedAddress(address: string): string {
-  const line = oneLine(address, ADDRESS_LIMIT);
-  if (/^[\x20-\x7e]*$/.test(line)) return `rfc822; ${line}`;
-  const encoded = line.replace(/[^\x21-\x7e]|[+=\\]/gu, (character) => {
-    const hex = (character.codePointAt(0) ?? 0).toString(16).toUpperCase();
-    return `\\x{${hex.padStart(2, '0')}}`;
-  });
-  return `utf-8; ${encoded}`;
-}
-
-// ---------------------------------------------------------------- part 3
-
-function appendOriginal(root: MimeNode, header: string): void {
-  if (header === '') return;
-  const plain = /^[\x20-\x7e\t\r\n]*$/.test(header) && !/[^\r\n]{999}/.test(header);
-  if (plain) {
-    // Written as it is, since readers of these parts rarely decode quoted-printable.
-    root
-      .createChild()
-      .setRaw(`Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: 7bit\r\n\r\n${header}`);
-    return;
-  }
-  const bytes = Buffer.from(header, 'latin1');
-  const charset = isUtf8(bytes) ? '; charset=utf-8' : '';
-  root
-    .createChild(`text/rfc822-headers${charset}`, { textEncoding: 'Q' })
-    .setHeader('Content-Transfer-Encoding', 'quoted-printable')
-    .setContent(bytes);
+function addressee({ audience, sender, hostname }: NoticeContent): string {
+  return audience === 'sender' ? oneLine(sender, ADDRESS_LIMIT) : `postmaster@${hostname}`;
 }

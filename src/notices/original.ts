@@ -3,6 +3,22 @@ import type { BodyReader } from '../storage/contract.ts';
 /** What a notice takes of the original's header at most; cut at the end of a line. */
 export const ORIGINAL_HEADER_LIMIT_BYTES = 64 * 1024;
 
+/** A longer message is not brought back whole, whatever RET says; this is what other servers allow as well. */
+export const WHOLE_LIMIT_BYTES = 50_000;
+
+/** What a notice brings back of the message it is about; octets as `latin1` characters. */
+export interface Original {
+  /** Header section, CRLF-ended; '' when it could not be read. */
+  readonly header: string;
+  /** The whole message, when it was asked for and can be had. */
+  readonly whole: string | null;
+  /**
+   * Why it is not here although it was asked for: too large; not in the form of mail, or in letters that the way
+   * back cannot carry; not to leave this server without TLS.
+   */
+  readonly omitted: 'size' | 'form' | 'tls' | null;
+}
+
 const FIELD_START = /^[!-9;-~]+[ \t]*:/;
 
 /**
@@ -21,8 +37,30 @@ export async function readOriginalHeader(added: string, body: BodyReader | null)
   return headerSection(text);
 }
 
+/** Why a message cannot be brought back whole in a notice; `utf8` says whether that may hold headers in UTF-8. */
+function misfit(text: string, utf8: boolean): 'form' | null {
+  if (/\0|\r(?!\n)|(?<!\r)\n|[^\r\n]{999}/.test(text)) return 'form';
+  const header = headerSection(text);
+  return utf8 || /^[\x00-\x7f]*$/.test(header) ? null : 'form';
+}
+
+/** The stored message whole, within `WHOLE_LIMIT_BYTES`, and otherwise its header alone. */
+export async function readOriginal(added: string, body: BodyReader, utf8: boolean): Promise<Original> {
+  const lines = Buffer.from(added, 'utf8').toString('latin1');
+  if (lines.length + body.sizeBytes > WHOLE_LIMIT_BYTES)
+    return { header: await readOriginalHeader(added, body), whole: null, omitted: 'size' };
+  let whole = lines;
+  for await (const chunk of body.chunks()) {
+    whole += Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength).toString('latin1');
+  }
+  if (!whole.endsWith('\r\n')) whole += '\r\n';
+  const header = headerSection(whole);
+  const omitted = misfit(whole, utf8);
+  return { header, whole: omitted === null ? whole : null, omitted };
+}
+
 /** Lines up to the blank one, or to one that cannot belong to a header, within the limit. */
-function headerSection(text: string): string {
+export function headerSection(text: string): string {
   let whole = text;
   if (text.length > ORIGINAL_HEADER_LIMIT_BYTES) {
     const cut = text.slice(0, ORIGINAL_HEADER_LIMIT_BYTES);

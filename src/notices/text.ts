@@ -65,9 +65,33 @@ export function formatDate(timeMs: number): string {
   return new Date(timeMs).toUTCString().replace('GMT', '+0000');
 }
 
-/** A time for people. */
-export function formatTime(timeMs: number): string {
-  return new Date(timeMs).toUTCString().replace(/:\d\d GMT$/, ' UTC');
+/** A time for people, `zoneMinutes` east of UTC. */
+export function formatTime(timeMs: number, zoneMinutes: number): string {
+  const hours = String(Math.trunc(Math.abs(zoneMinutes) / 60));
+  const minutes = Math.abs(zoneMinutes) % 60;
+  const rest = minutes === 0 ? '' : `:${String(minutes).padStart(2, '0')}`;
+  const zone = zoneMinutes === 0 ? 'UTC' : `(UTC${zoneMinutes < 0 ? '-' : '+'}${hours}${rest})`;
+  return new Date(timeMs + zoneMinutes * 60_000).toUTCString().replace(/:\d\d GMT$/, ` ${zone}`);
+}
+
+/** The zone a message was written in, by its Date field (RFC 5322 §3.3), in minutes east of UTC; 0 when unknown. */
+export function zoneOf(date: string | undefined): number {
+  const [, sign = '+', hours = '0', minutes = '0'] =
+    /([+-])(\d\d)([0-5]\d)\s*(?:\(|$)/.exec(date ?? '') ?? [];
+  const total = Number(hours) * 60 + Number(minutes);
+  return total > 14 * 60 ? 0 : total * (sign === '-' ? -1 : 1);
+}
+
+/** A time span for people, in the largest unit that fits it. */
+export function formatDuration(spanMs: number): string {
+  const minutes = Math.max(1, Math.round(spanMs / 60_000));
+  const [count, unit] =
+    minutes < 120
+      ? [minutes, 'minute']
+      : minutes < 48 * 60
+        ? [Math.round(minutes / 60), 'hour']
+        : [Math.round(minutes / (24 * 60)), 'day'];
+  return `${count} ${unit}${count === 1 ? '' : 's'}`;
 }
 
 /** What someone without a mail administrator's knowledge can do about a status code (RFC 3463). */

@@ -1,4 +1,5 @@
 /** Why a recipient is waiting, for what and until when, in one sentence. */
+import { wantsNotice } from '../mail/dsn.ts';
 import type { QueuedMessage, QueuedRecipient } from '../storage/contract.ts';
 
 export interface WhyContext {
@@ -17,8 +18,10 @@ export interface WhyContext {
 export function whyWaiting(recipient: QueuedRecipient, context: WhyContext): string | null {
   const { address, state, attempts, nextAttemptAt } = recipient;
   if (state === 'held') {
-    const release = 'an administrator holds it, and it is neither tried nor given up until it is released';
-    return `${address} is held: ${release}${lastWords(recipient, context)}${toldWords(recipient, context)}.`;
+    const release =
+      'an administrator holds it, and it is neither tried nor given up, nor its sender told, until it is released';
+    const told = recipient.delayNoticeSent ? toldWords(recipient, context) : '';
+    return `${address} is held: ${release}${lastWords(recipient, context)}${told}.`;
   }
   if (state === 'sending') {
     const next =
@@ -54,15 +57,20 @@ function nextWords({ attempts, destination, nextAttemptAt }: QueuedRecipient, co
   return `${attempt} is due now and waits for a free session${destination === null ? '' : ` to ${destination}`}`;
 }
 
-/** When CMail gives up. A failed attempt after the end of the lifetime is the last. */
+function whoIsTold({ dsn }: QueuedRecipient, sender: string): string {
+  if (!wantsNotice(dsn, 'FAILURE')) return 'nobody, as its sender asked';
+  return sender === '' ? 'postmaster' : 'the sender';
+}
+
+/** When CMail gives up: an attempt is made as the lifetime ends. */
 function endWords(recipient: QueuedRecipient, { message, settings }: WhyContext): string {
   if (isOwnTrouble(recipient)) return ' and CMail does not give up, for the trouble is its own';
   const endsAt = message.receivedAt + settings.queueLifetimeMs;
-  const told = message.sender === '' ? 'postmaster' : 'the sender';
+  const told = whoIsTold(recipient, message.sender);
   if ((recipient.nextAttemptAt ?? 0) >= endsAt) {
     return ` and is the last one: if it fails, CMail gives up and tells ${told}`;
   }
-  return `, and CMail gives up when one fails after ${iso(endsAt)}, and then tells ${told}`;
+  return `, the last one is at ${iso(endsAt)}, and if it fails CMail gives up and tells ${told}`;
 }
 
 /** Trouble of this server (4.3.x, or its store) never ends in a notice. */
@@ -72,10 +80,11 @@ function isOwnTrouble({ lastKind, lastReply }: QueuedRecipient): boolean {
   return enhanced === undefined || enhanced.startsWith('4.3.');
 }
 
-function toldWords({ delayNoticeSent }: QueuedRecipient, { message, settings }: WhyContext): string {
+function toldWords({ delayNoticeSent, dsn }: QueuedRecipient, { message, settings }: WhyContext): string {
   if (delayNoticeSent) return '; the sender was told of the delay';
-  if (message.sender === '' || settings.delayNoticeMs === 0) return '; nobody is told of the delay';
-  return `; the sender is not told yet: a delay notice is due from ${iso(message.receivedAt + settings.delayNoticeMs)}`;
+  if (message.sender === '' || settings.delayNoticeMs === 0 || !wantsNotice(dsn, 'DELAY'))
+    return '; nobody is told of the delay';
+  return `; the sender is not told yet: a delay notice is due at ${iso(message.receivedAt + settings.delayNoticeMs)}`;
 }
 
 function iso(atMs: number): string {

@@ -7,6 +7,7 @@ import { isLoopback } from '../listening/network.ts';
 import type { TlsFacts } from '../listening/start-tls.ts';
 import type { TlsProvider } from '../listening/tls-provider.ts';
 import { type Reply, reply, replyText } from '../mail/reply.ts';
+import type { MakeNotices } from '../notices/contract.ts';
 import type { CurrentSettings, Settings } from '../settings/values.ts';
 import type { ReceiverAction, ReceiverPolicy } from '../smtp/receiver-contract.ts';
 import type { Storage } from '../storage/contract.ts';
@@ -23,6 +24,7 @@ export interface ReceivingDependencies {
   /** For how long the store has answered nobody, ms; 0 when it does. */
   readonly storeAwayMs: () => number;
   readonly trace: Trace;
+  readonly makeNotices: MakeNotices;
   readonly decision: DecisionDependencies;
   readonly log: (level: 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>) => void;
   /** The certificates; null offers no TLS. */
@@ -88,6 +90,7 @@ export class Conversation {
       startTls: tls !== null,
       auth: signIn === null ? 'never' : isLoopback(this.#address) ? 'always' : 'under-tls',
       signInRequired: this.#service === 'submission',
+      requireTls: tls !== null,
     };
   }
 
@@ -133,12 +136,11 @@ export class Conversation {
   }
 
   #begin({ sender, parameters }: Extract<ReceiverAction, { type: 'mail' }>): Reply {
-    const { storage, trace } = this.#deps;
-    this.#transaction = new Transaction(storage, trace, sender, parameters);
+    this.#transaction = new Transaction(this.#deps, sender, parameters);
     return reply(250, '2.1.0', `<${sender?.text ?? ''}> sender ok`);
   }
 
-  async recipient({ recipient }: Extract<ReceiverAction, { type: 'rcpt' }>): Promise<Reply> {
+  async recipient({ recipient, dsn }: Extract<ReceiverAction, { type: 'rcpt' }>): Promise<Reply> {
     const transaction = this.#transaction;
     if (this.#submitter !== null && transaction !== null) {
       const refusal = this.#deps.submission.refuseRecipient(this.#submitter, transaction.recipientsAccepted);
@@ -155,7 +157,7 @@ export class Conversation {
       settings: this.#deps.settings(),
       purpose: 'rcpt',
     });
-    if (decision.reply.code < 400) transaction?.add(decision);
+    if (decision.reply.code < 400) transaction?.add(recipient.text, dsn, decision);
     else
       this.logRefusal('recipient refused', decision.reply, {
         recipient: recipient.text,

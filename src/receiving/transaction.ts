@@ -2,13 +2,18 @@
 
 import type { TlsFacts } from '../listening/start-tls.ts';
 import type { Address } from '../mail/address.ts';
+import { isAutoSubmitted } from '../mail/auto-submitted.ts';
+import { handOn, mergeDsn, NO_RECIPIENT_DSN, type RecipientDsn, successOf } from '../mail/dsn.ts';
 import { forwarderOf } from '../mail/forward-rule.ts';
 import { formatMessageId, type MessageId } from '../mail/message-id.ts';
+import { noticeEvent } from '../mail/notice-event.ts';
 import { type Reply, reply } from '../mail/reply.ts';
 import { findSubject } from '../mail/subject.ts';
+import type { MakeNotices, NoticeMessage } from '../notices/contract.ts';
 import type { Settings } from '../settings/values.ts';
 import type { MailParameters } from '../smtp/receiver-contract.ts';
 import {
+  type AcceptWithNotices,
   type BodyWriter,
   type MessageSource,
   type NewRecipient,
@@ -33,8 +38,20 @@ export interface SessionFacts {
 }
 
 interface Accepted {
+  /** As RCPT named it. */
+  readonly original: string;
+  readonly dsn: RecipientDsn;
   readonly recipients: readonly NewRecipient[];
   readonly assumedExternal: boolean;
+  /** It was accepted only to be told by a notice that the user is unknown. */
+  readonly notice: boolean;
+}
+
+/** What a transaction needs of the server. */
+export interface TransactionDependencies {
+  readonly storage: Storage;
+  readonly trace: Trace;
+  readonly makeNotices: MakeNotices;
 }
 
 const DISK_TROUBLE = reply(452, '4.3.1', 'The message cannot be stored now; please try again later');
@@ -63,13 +80,15 @@ export class Transaction {
   readonly parameters: MailParameters;
   readonly #storage: Storage;
   readonly #trace: Trace;
+  readonly #makeNotices: MakeNotices;
   readonly #scan = new HeaderScan();
   readonly #accepted: Accepted[] = [];
   #body: BodyWriter | null = null;
 
-  constructor(storage: Storage, trace: Trace, sender: Address | null, parameters: MailParameters) {
-    this.#storage = storage;
-    this.#trace = trace;
+  constructor(deps: TransactionDependencies, sender: Address | null, parameters: MailParameters) {
+    this.#storage = deps.storage;
+    this.#trace = deps.trace;
+    this.#makeNotices = deps.makeNotices;
     this.sender = sender;
     this.parameters = parameters;
   }
@@ -79,8 +98,10 @@ export class Transaction {
     return this.#accepted.length;
   }
 
-  add(decision: Decision): void {
-    this.#accepted.push({ recipients: decision.recipients, assumedExternal: decision.assumedExternal });
+  /** A RCPT that was answered with yes; `original` is the address as it named it. */
+  add(original: string, dsn: RecipientDsn, { decision, recipients, assumedExternal }: Decision): void {
+    const notice = decision === 'notice';
+    this.#accepted.push({ original, dsn, recipients, assumedExternal, notice });
   }
 
   openBody(): void {
@@ -129,6 +150,11 @@ export class Transaction {
     if (this.#accepted.every((one) => one.assumedExternal) && this.#trace.isOurs(header)) {
       return reply(554, '5.4.6', 'This message was sent out by this server and came back: a mail loop');
     }
+    // A program's message is not answered by one of ours (RFC 3834 §2); nothing is dropped, since nothing is taken.
+    if (this.#accepted.every(({ notice }) => notice) && isAutoSubmitted(header)) {
+      const who = this.#accepted.map(({ original }) => `<${original}>`).join(', ');
+      return reply(550, '5.1.1', `${who} no such user here; the message was not delivered`);
+    }
     return null;
   }
 
@@ -154,16 +180,15 @@ export class Transaction {
     const unique = new Map<string, NewRecipient>();
     for (const one of this.#accepted) {
       const again = this.#onlyForwardedAgain(one, header);
-      for (const recipient of one.recipients) {
-        const { to } = recipient;
+      for (const recipient of handOn(one.dsn, one.recipients)) {
         // Where the mailbox has it, the forward is left out; else its sender is told.
         if (!again && this.#forwardedAgain(recipient, header)) continue;
+        const { to, dsn = NO_RECIPIENT_DSN } = recipient;
         const key = to.type === 'local' ? `account ${to.delivery.accountId}` : `address ${recipient.address}`;
-        if (unique.has(key)) continue;
-        unique.set(
-          key,
-          again || (looped && one.assumedExternal) ? { ...recipient, rule: LOOP_RULE } : recipient,
-        );
+        const known = unique.get(key);
+        const rule = again || (looped && one.assumedExternal) ? LOOP_RULE : recipient.rule;
+        if (known === undefined) unique.set(key, { ...recipient, rule });
+        else unique.set(key, { ...known, dsn: mergeDsn(known.dsn ?? NO_RECIPIENT_DSN, dsn) });
       }
     }
     return [...unique.values()];
@@ -186,6 +211,7 @@ export class Transaction {
     const tls = facts.tls === null ? null : `${facts.tls.version} ${facts.tls.cipher}`;
     const address = client.address ?? '';
     const recipients = this.#recipients(messageHeader);
+    const { smtputf8, dsn, requireTls } = this.parameters;
     const source: MessageSource = {
       kind: client.kind,
       address: client.address,
@@ -201,23 +227,27 @@ export class Transaction {
       if (error instanceof StorageError) return storeTrouble(error);
       throw error;
     }
+    const header =
+      this.#trace.receivedField({ id, hostname, helo, address, protocol, tls, receivedAt }) +
+      this.#forwardFields(recipients) +
+      this.#missing(facts, messageHeader, receivedAt);
+    const message = {
+      id,
+      sender: this.sender?.text ?? '',
+      source,
+      smtputf8,
+      header,
+      receivedAt,
+      dsn,
+      requireTls,
+    };
+    const subject = findSubject(messageHeader);
     try {
-      await this.#storage.accept({
-        id,
-        body,
-        subject: findSubject(messageHeader),
-        sender: this.sender?.text ?? '',
-        source,
-        smtputf8: this.parameters.smtputf8,
-        eightBit,
-        header:
-          this.#trace.receivedField({ id, hostname, helo, address, protocol, tls, receivedAt }) +
-          this.#forwardFields(recipients) +
-          this.#missing(facts, messageHeader, receivedAt),
-        receivedAt,
-        recipients,
-      });
+      const told = await this.#successes({ ...message, noticeFor: null }, messageHeader);
+      await this.#storage.accept({ ...message, body, subject, eightBit, recipients, ...told });
     } catch (error) {
+      // Where the notices could not be made the store has not seen the body yet.
+      body.abort();
       if (error instanceof StorageError && error.kind === 'conflict') {
         return reply(451, '4.3.0', 'A mailbox changed while the message came; please try again');
       }
@@ -225,5 +255,18 @@ export class Transaction {
       throw error;
     }
     return reply(250, '2.0.0', `Ok: queued as ${formatMessageId(id)}`);
+  }
+
+  /** The notices of what is done once the message is accepted, for senders who asked; and that they were made. */
+  async #successes(
+    message: NoticeMessage,
+    originalHeader: string,
+  ): Promise<Pick<AcceptWithNotices, 'notices' | 'events'>> {
+    const recipients = this.#accepted.flatMap(({ original, dsn, recipients }) => {
+      return successOf(original, dsn, recipients) ?? [];
+    });
+    if (recipients.length === 0) return {};
+    const notices = await this.#makeNotices({ kind: 'success', message, recipients, originalHeader });
+    return { notices, events: notices.map((notice) => noticeEvent(notice, 'success')) };
   }
 }

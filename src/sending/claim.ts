@@ -1,5 +1,8 @@
 /** One claim from taking to settling: decide again, deliver by target, and put the outcome into words. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { handOn, successOf, wantsNotice } from '../mail/dsn.ts';
 import { describeError } from '../mail/failure.ts';
+import { noticeEvent } from '../mail/notice-event.ts';
 import type { NoticeRecipient, NoticeRequest } from '../notices/contract.ts';
 import {
   type Claim,
@@ -13,8 +16,16 @@ import {
   StorageError,
 } from '../storage/contract.ts';
 import { Delivery, type DeliveryContext, type DeliveryResult, ownTrouble } from './delivery.ts';
-import { noticeEvent } from './events.ts';
-import { isDelayNoticeDue, judgeRedecision, nextOnSchedule, type Trouble, whenNext } from './judge.ts';
+import {
+  delayNoticeTime,
+  isDelayNoticeDue,
+  judgeRedecision,
+  nextOnSchedule,
+  retryOutlook,
+  type Timing,
+  type Trouble,
+  whenNext,
+} from './judge.ts';
 import type { Redecision } from './ports.ts';
 
 export interface ClaimReport {
@@ -102,7 +113,7 @@ interface Verdicts {
   readonly events: NewEvent[];
   readonly failed: NoticeRecipient[];
   readonly delayed: NoticeRecipient[];
-  nextAttemptAt: number;
+  readonly succeeded: NoticeRecipient[];
 }
 
 async function settlement(
@@ -115,18 +126,40 @@ async function settlement(
   const now = Date.now();
   const verdicts = decideOutcomes(context, claim, results, via, now);
   try {
-    const notices = await makeNotices(context, claim, verdicts);
+    const notices = await patiently(context, verdicts, () => makeNotices(context, claim, verdicts));
     const events = [...attempts, ...verdicts.events, ...notices.events];
     return { token: claim.token, outcomes: verdicts.outcomes, events, notices: notices.notices };
   } catch (error) {
-    // Without its notice a failure must not be recorded: those recipients wait, the others are settled.
+    // Without its notice a failure must not be recorded, nor a delivery here: those recipients wait, the others are
+    // settled, since what another server took would be sent again.
     const instead = afterThrow(context, claim, error);
     const waiting = new Map(results);
     for (const { index, result } of verdicts.outcomes) {
-      if (result.type === 'failed') waiting.set(index, instead);
+      if (result.type === 'failed' || result.type === 'expanded') waiting.set(index, instead);
     }
     const { outcomes, events } = decideOutcomes(context, claim, waiting, via, now, false);
     return { token: claim.token, outcomes, events: [...attempts, ...events], notices: [] };
+  }
+}
+
+/** Between two tries to make notices while the store is away. */
+const NOTICE_AGAIN_MS = 1_000;
+
+/** What was handed on can be told of only now, so a store that is away is waited for, as settling itself does. */
+async function patiently<T>(
+  { signal }: DeliveryContext,
+  verdicts: Verdicts,
+  make: () => Promise<T>,
+): Promise<T> {
+  for (;;) {
+    try {
+      return await make();
+    } catch (error) {
+      const passes = error instanceof StorageError && error.kind === 'unavailable';
+      if (!passes || signal.aborted || !verdicts.succeeded.some(({ action }) => action === 'relayed'))
+        throw error;
+      await sleep(NOTICE_AGAIN_MS, undefined, { signal }).catch(() => undefined);
+    }
   }
 }
 
@@ -138,7 +171,7 @@ function decideOutcomes(
   now: number,
   mayDelayNotice = true,
 ): Verdicts {
-  const verdicts: Verdicts = { outcomes: [], events: [], failed: [], delayed: [], nextAttemptAt: 0 };
+  const verdicts: Verdicts = { outcomes: [], events: [], failed: [], delayed: [], succeeded: [] };
   const settings = context.deps.settings();
   for (const recipient of message.recipients) {
     const result = results.get(recipient.index) ?? { type: 'returned' };
@@ -147,7 +180,9 @@ function decideOutcomes(
       enterSuccess(verdicts, recipient, how, result);
       continue;
     }
-    const timing = { now, receivedAt: message.receivedAt, attempts: recipient.attempts, settings };
+    const delayNoticeAt = mayDelayNotice ? delayNoticeTime(message, recipient, settings) : null;
+    const { receivedAt } = message;
+    const timing = { now, receivedAt, attempts: recipient.attempts, settings, delayNoticeAt };
     if (result.type === 'crashed') {
       enterCrashed(verdicts, recipient, how, result.trouble, nextOnSchedule(timing));
       continue;
@@ -156,8 +191,7 @@ function decideOutcomes(
     if (next === 'failed') {
       enterFailed(verdicts, recipient, how, result.trouble);
     } else {
-      const tell = mayDelayNotice && isDelayNoticeDue(timing, recipient.delayNoticeSent, message.sender);
-      enterDeferred(verdicts, recipient, how, result.trouble, next, tell);
+      enterDeferred(verdicts, recipient, how, result.trouble, next, timing);
     }
   }
   return verdicts;
@@ -165,22 +199,36 @@ function decideOutcomes(
 
 function enterSuccess(
   verdicts: Verdicts,
-  { index, address }: QueuedRecipient,
+  recipient: QueuedRecipient,
   via: string | null,
   result: Extract<Result, { type: 'delivered' | 'returned' | 'expanded' }>,
 ): void {
+  const { index, address, original, dsn } = recipient;
   if (result.type === 'delivered') {
-    const { host, address: ip, tls, reply } = result;
+    const { host, address: ip, tls, reply, dsnPassedOn } = result;
+    // A server that knows of DSN answers for what becomes of it (RFC 3461 §5.2.1).
+    if (!dsnPassedOn && wantsNotice(dsn, 'SUCCESS')) {
+      const status = /^\d{3}[ -](2\.\d{1,3}\.\d{1,3})\b/.exec(reply)?.[1] ?? '2.0.0';
+      const words = { status, remoteMta: host, diagnostic: reply, explanation: '' };
+      verdicts.succeeded.push({ address, original, dsn, action: 'relayed', ...words });
+    }
     verdicts.outcomes.push({ index, result: { type: 'delivered' }, via, lastReply: reply, lastKind: null });
     verdicts.events.push({
       kind: 'delivered',
       recipient: address,
-      detail: { host, address: ip, tls, reply },
+      detail: { host, address: ip, tls, reply, ...(dsnPassedOn ? { dsnPassedOn } : {}) },
     });
     return;
   }
-  verdicts.outcomes.push({ index, result, via: null, lastReply: null, lastKind: null });
-  if (result.type === 'returned') return;
+  const words = { via: null, lastReply: null, lastKind: null };
+  if (result.type === 'returned') {
+    verdicts.outcomes.push({ index, result, ...words });
+    return;
+  }
+  const onward = handOn(dsn, result.into);
+  verdicts.outcomes.push({ index, result: { type: 'expanded', into: onward }, ...words });
+  const success = successOf(original, dsn, result.into);
+  if (success !== null) verdicts.succeeded.push(success);
   const into = result.into.map((recipient) => recipient.address);
   const rule = result.into[0]?.rule ?? null;
   verdicts.events.push({ kind: 'decided', recipient: address, detail: { rule, into } });
@@ -199,9 +247,14 @@ function enterFailed(
   verdicts.events.push({
     kind: 'failed',
     recipient: address,
-    detail: { status, reply: lastReply, reason: text },
+    detail: { status, reply: lastReply, reason: text, ...notAsked(recipient) },
   });
   verdicts.failed.push(noticeRecipient(recipient, trouble));
+}
+
+/** Why nobody is told of a failure, when its sender asked for that. */
+function notAsked({ dsn }: QueuedRecipient): { notify?: typeof dsn.notify } {
+  return wantsNotice(dsn, 'FAILURE') ? {} : { notify: dsn.notify };
 }
 
 function enterDeferred(
@@ -210,8 +263,9 @@ function enterDeferred(
   via: string | null,
   trouble: Trouble,
   nextAttemptAt: number,
-  tellSender: boolean,
+  timing: Timing,
 ): void {
+  const tellSender = isDelayNoticeDue(timing);
   const { index, address } = recipient;
   const { kind, text } = trouble;
   const result = {
@@ -223,8 +277,8 @@ function enterDeferred(
   const detail = { nextAttemptAt: new Date(nextAttemptAt).toISOString(), reason: text, kind };
   verdicts.events.push({ kind: 'deferred', recipient: address, detail });
   if (!tellSender) return;
-  verdicts.delayed.push(noticeRecipient(recipient, trouble));
-  verdicts.nextAttemptAt = Math.max(verdicts.nextAttemptAt, nextAttemptAt);
+  const outlook = retryOutlook(nextAttemptAt, timing);
+  verdicts.delayed.push({ ...noticeRecipient(recipient, trouble), outlook });
 }
 
 function enterCrashed(
@@ -242,15 +296,15 @@ function enterCrashed(
   verdicts.events.push({ kind: 'deferred', recipient: address, detail });
 }
 
-function noticeRecipient({ address, original }: QueuedRecipient, trouble: Trouble): NoticeRecipient {
+function noticeRecipient({ address, original, dsn }: QueuedRecipient, trouble: Trouble): NoticeRecipient {
   const { status, host, reply, text } = trouble;
-  return { address, original, status, remoteMta: host, diagnostic: reply, explanation: text };
+  return { address, original, dsn, status, remoteMta: host, diagnostic: reply, explanation: text };
 }
 
 async function makeNotices(
   { deps }: DeliveryContext,
   { message }: Claim,
-  { failed, delayed, nextAttemptAt }: Verdicts,
+  { failed, delayed, succeeded }: Verdicts,
 ): Promise<{ notices: NoticeInput[]; events: NewEvent[] }> {
   const notices: NoticeInput[] = [];
   const events: NewEvent[] = [];
@@ -260,10 +314,8 @@ async function makeNotices(
     events.push(...made.map((notice) => noticeEvent(notice, request.kind)));
   };
   if (failed.length > 0) await make({ kind: 'failure', message, recipients: failed });
-  if (delayed.length > 0) {
-    const giveUpAt = message.receivedAt + deps.settings().queueLifetimeMs;
-    await make({ kind: 'delay', message, recipients: delayed, nextAttemptAt, giveUpAt });
-  }
+  if (delayed.length > 0) await make({ kind: 'delay', message, recipients: delayed });
+  if (succeeded.length > 0) await make({ kind: 'success', message, recipients: succeeded });
   return { notices, events };
 }
 

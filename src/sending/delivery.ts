@@ -2,10 +2,12 @@
  * One attempt for the recipients of one message that share a target: find the servers, connect, talk, and
  * judge what came of it. The route is worked out here, at this moment, by the settings in force.
  */
+import { encodeUtf8Address, encodeXtext, type RecipientDsn } from '../mail/dsn.ts';
 import { describeError } from '../mail/failure.ts';
 import { replyText } from '../mail/reply.ts';
 import type { Route, Target } from '../routing/contract.ts';
 import type { SmtpHost } from '../settings/values.ts';
+import { missesTls } from '../smtp/sender-dsn.ts';
 import {
   type RecipientResult,
   type SessionProblem,
@@ -71,10 +73,27 @@ export type DeliveryResult =
       readonly address: string;
       readonly tls: string | null;
       readonly reply: string;
+      /** The server offers DSN and was told what the sender wants to hear. */
+      readonly dsnPassedOn: boolean;
     }
   /** Not attempted to the end because the server stops. */
   | { readonly type: 'returned' }
   | Verdict;
+
+/** Longest ORCPT (RFC 3461 §4.2). */
+const ORCPT_CHARS = 500;
+
+/**
+ * What a server with DSN is told of a recipient. Where an address led on, its sender knows only that address, so a
+ * notice from there is to name it (RFC 3461 §5.2.1).
+ */
+function passedOn({ address, original, dsn }: QueuedRecipient): RecipientDsn {
+  if (dsn.orcpt !== null || original.toLowerCase() === address.toLowerCase()) return dsn;
+  const orcpt = /^[ -~]*$/.test(original)
+    ? `rfc822;${encodeXtext(original)}`
+    : `utf-8;${encodeUtf8Address(original)}`;
+  return orcpt.length > ORCPT_CHARS ? dsn : { ...dsn, orcpt };
+}
 
 /** Kinds of route failure that ask for a lookup past the cache at the next attempt. */
 const CONFIRMED_KINDS = new Set(['nxdomain', 'no-address']);
@@ -334,7 +353,9 @@ export class Delivery {
     const { host, address, smtpHost } = endpoint;
     const reply = replyText(result.reply);
     if (result.accepted) {
-      this.results.set(recipient.index, { type: 'delivered', host, address, tls: connection.tls, reply });
+      const dsnPassedOn = connection.session.extensions.has('DSN');
+      const { tls } = connection;
+      this.results.set(recipient.index, { type: 'delivered', host, address, tls, reply, dsnPassedOn });
       return;
     }
     const verdict = judgeRefusal(result, host);
@@ -371,7 +392,9 @@ export class Delivery {
     const body = { sizeBytes: this.#work.message.sizeBytes };
     return this.#pending().filter((recipient) => {
       if (asked.has(recipient.index)) return false;
-      const why = unsendable(this.#transaction([recipient], body), connection.session.extensions);
+      const { extensions, secure } = connection.session;
+      const transaction = this.#transaction([recipient], body);
+      const why = missesTls(transaction, extensions, secure) ?? unsendable(transaction, extensions);
       if (why === null) return true;
       const { code, enhanced, text } = why;
       const reply = `${code} ${enhanced} ${text}`;
@@ -382,13 +405,16 @@ export class Delivery {
   }
 
   #transaction(recipients: readonly QueuedRecipient[], body: { readonly sizeBytes: number }): Transaction {
-    const { header, eightBit, smtputf8 } = this.#work.message;
+    const { header, eightBit, smtputf8, dsn, requireTls } = this.#work.message;
     return {
       sender: this.#work.sender,
       recipients: recipients.map(({ address }) => address),
       sizeBytes: Buffer.byteLength(header) + body.sizeBytes,
       eightBit,
       smtputf8,
+      dsn,
+      recipientDsn: recipients.map(passedOn),
+      requireTls,
     };
   }
 

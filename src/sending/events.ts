@@ -1,7 +1,6 @@
 /** Timeline entries of an attempt, kept short: they are stored with every message. */
-import { formatMessageId } from '../mail/message-id.ts';
 import type { Route } from '../routing/contract.ts';
-import type { NewEvent, NoticeInput, QueuedRecipient } from '../storage/contract.ts';
+import type { NewEvent, QueuedRecipient } from '../storage/contract.ts';
 import type { Trial } from './open.ts';
 
 /** MX records shown. */
@@ -60,11 +59,6 @@ export function fallbackEvent(
     recipient: onlyOne(recipients),
     detail: { failure: route.fallback, why: why ?? step?.text ?? null, host },
   };
-}
-
-export function noticeEvent(notice: NoticeInput, kind: 'failure' | 'delay'): NewEvent {
-  const to = notice.recipients.map(({ address }) => address);
-  return { kind: 'notice', recipient: null, detail: { id: formatMessageId(notice.id), to, notice: kind } };
 }
 
 function mxSummary({ mx }: Route): string | null {

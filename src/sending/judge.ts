@@ -2,12 +2,15 @@
  * What follows from what the servers did: BEHAVIOUR.md, "When MX fails", as pure functions. A verdict says
  * whether a recipient is given up now, and how it is to be told.
  */
+import { wantsNotice } from '../mail/dsn.ts';
 import type { Failure } from '../mail/failure.ts';
 import { type Reply, replyText } from '../mail/reply.ts';
+import type { RetryOutlook } from '../notices/contract.ts';
 import type { Route, RouteFailure } from '../routing/contract.ts';
 import { routeFailure } from '../routing/failures.ts';
 import type { RouteFailureKind, Settings } from '../settings/values.ts';
 import type { RecipientResult, SessionProblem } from '../smtp/sender-session.ts';
+import type { QueuedMessage, QueuedRecipient } from '../storage/contract.ts';
 
 /** The second lookup of NXDOMAIN and no-address comes within this time. */
 export const CONFIRM_WITHIN_MS = 5 * 60_000;
@@ -167,7 +170,9 @@ export interface Timing {
   readonly receivedAt: number;
   /** This one included. */
   readonly attempts: number;
-  readonly settings: Pick<Settings, 'retryScheduleMs' | 'queueLifetimeMs' | 'delayNoticeMs'>;
+  readonly settings: Pick<Settings, 'retryScheduleMs' | 'queueLifetimeMs'>;
+  /** When the sender is to be told of the delay; null when not, or told already. */
+  readonly delayNoticeAt: number | null;
 }
 
 /** Failed now, or the time of the next attempt (ms since 1970). */
@@ -176,7 +181,7 @@ export function whenNext(verdict: Verdict, timing: Timing): 'failed' | number {
   const { now, receivedAt, settings } = timing;
   // A lifetime of 0 is over at once: the first failure is final.
   if (verdict.type !== 'own' && receivedAt + settings.queueLifetimeMs <= now) return 'failed';
-  const at = nextOnSchedule(timing);
+  const at = onTime(nextOnSchedule(timing), timing);
   // Most trouble of ours is over soon; what stays is asked for less and less often.
   if (verdict.type === 'own')
     return Math.min(at, now + OWN_AGAIN_MS * 2 ** Math.min(Math.max(timing.attempts, 1) - 1, 20));
@@ -189,12 +194,44 @@ export function nextOnSchedule({ now, attempts, settings }: Timing): number {
   return now + (schedule[Math.min(Math.max(attempts, 1), schedule.length) - 1] ?? CONFIRM_WITHIN_MS);
 }
 
+/**
+ * Not later than the delay notice is due and than the queue lifetime ends: an attempt is made then, and its outcome
+ * told at once.
+ */
+function onTime(at: number, { now, receivedAt, settings, delayNoticeAt }: Timing): number {
+  const points = [receivedAt + settings.queueLifetimeMs, ...(delayNoticeAt === null ? [] : [delayNoticeAt])];
+  return Math.min(at, ...points.filter((point) => point > now));
+}
+
+/** When the sender is to be told that delivery takes longer; null when that is not wanted, or done. */
+export function delayNoticeTime(
+  { sender, receivedAt }: Pick<QueuedMessage, 'sender' | 'receivedAt'>,
+  { dsn, delayNoticeSent }: Pick<QueuedRecipient, 'dsn' | 'delayNoticeSent'>,
+  { delayNoticeMs }: Pick<Settings, 'delayNoticeMs'>,
+): number | null {
+  if (delayNoticeSent || sender === '' || delayNoticeMs <= 0 || !wantsNotice(dsn, 'DELAY')) return null;
+  return receivedAt + delayNoticeMs;
+}
+
 /** The sender is to be told now that delivery takes longer. */
-export function isDelayNoticeDue(timing: Timing, alreadySent: boolean, sender: string): boolean {
-  const { delayNoticeMs } = timing.settings;
-  return (
-    !alreadySent && sender !== '' && delayNoticeMs > 0 && timing.now - timing.receivedAt >= delayNoticeMs
-  );
+export function isDelayNoticeDue({ now, delayNoticeAt }: Timing): boolean {
+  return delayNoticeAt !== null && delayNoticeAt <= now;
+}
+
+/** Attempts counted one by one for a notice. */
+const MOST_ATTEMPTS = 1_001;
+
+/** What the schedule has for a recipient whose attempts all fail from `nextAttemptAt` on. */
+export function retryOutlook(nextAttemptAt: number, timing: Timing): RetryOutlook {
+  const lifetimeEnd = timing.receivedAt + timing.settings.queueLifetimeMs;
+  let at = nextAttemptAt;
+  let attempts = 1;
+  while (at < lifetimeEnd && attempts < MOST_ATTEMPTS) {
+    const then = { ...timing, now: at, attempts: timing.attempts + attempts, delayNoticeAt: null };
+    at = onTime(nextOnSchedule(then), then);
+    attempts += 1;
+  }
+  return { nextAttemptAt, attempts, giveUpAt: Math.max(at, lifetimeEnd) };
 }
 
 function statusOf(reply: Reply | null, unknown: string): string {

@@ -132,7 +132,9 @@ function outlookOfMx(kind: RouteFailureKind, settings: Settings, sender: string)
 
 /** True when the first such verdict on a new message is the last one. */
 export function isFinalAtOnce(verdict: Verdict, settings: Settings): boolean {
-  return whenNext(verdict, { now: 0, receivedAt: 0, attempts: 1, settings }) === 'failed';
+  return (
+    whenNext(verdict, { now: 0, receivedAt: 0, attempts: 1, settings, delayNoticeAt: null }) === 'failed'
+  );
 }
 
 interface Words {
@@ -155,8 +157,11 @@ function foretell(
   const times: number[] = [];
   let verdict = verdictAfter(null);
   let ends = false;
+  const told = settings.delayNoticeMs > 0 ? settings.delayNoticeMs : null;
   while (!ends && times.length < MAX_SHOWN) {
-    const timing = { now: times.at(-1) ?? 0, receivedAt: 0, attempts: times.length + 1, settings };
+    const now = times.at(-1) ?? 0;
+    const delayNoticeAt = told !== null && told > now ? told : null;
+    const timing = { now, receivedAt: 0, attempts: times.length + 1, settings, delayNoticeAt };
     const next = whenNext(verdict, timing);
     if (next === 'failed') ends = true;
     else {

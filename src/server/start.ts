@@ -131,7 +131,7 @@ function assemble(core: Core, { tls, acme }: Pick<Parts, 'tls' | 'acme'>, log: L
   const isProxy = proxyList(config.proxies);
   const receiving = {
     ...{ hostname: config.hostname, settings: current, storage, storeAwayMs: core.storeAwayMs },
-    ...{ trace, decision, log, tls, signIn, submission },
+    ...{ trace, makeNotices: core.makeNotices, decision, log, tls, signIn, submission },
     refused: () => traffic.count('refused'),
   };
   const smtp = new SmtpServer(receiving, { isProxy });

@@ -6,7 +6,9 @@ import {
   parseAddress,
   parseAddressLiteral,
 } from '../mail/address.ts';
+import { type MessageDsn, NO_MESSAGE_DSN, type RecipientDsn } from '../mail/dsn.ts';
 import { type Failure, failed, failure, ok, type Result } from '../mail/failure.ts';
+import { parseEnvid, parseNotify, parseOrcpt, parseRet } from './dsn-parameters.ts';
 import type { MailParameters } from './receiver-contract.ts';
 
 /** Longest command line taken, CRLF included: 512 octets (RFC 5321 §4.5.3.1.4) and room for parameters. */
@@ -70,15 +72,19 @@ export function parseMail(
 }
 
 /** The argument of RCPT; `smtputf8` as MAIL said. Failures: 501 5.1.3, 501 5.5.4, 553 5.6.7, 555 5.5.4. */
-export function parseRcpt(argument: string, smtputf8: boolean): Result<Address, Failure> {
+export function parseRcpt(
+  argument: string,
+  smtputf8: boolean,
+): Result<{ readonly recipient: Address; readonly dsn: RecipientDsn }, Failure> {
   const split = splitPath(argument, /^TO:[ \t]*/i, 'RCPT TO:<address>', '5.1.3');
   if (!split.ok) return split;
   const { path, rest } = split.value;
-  const parameters = parseParameters(rest);
-  if (!parameters.ok) return parameters;
-  for (const keyword of parameters.value.keys()) return unknownParameter(keyword);
-  if (/^postmaster$/i.test(path)) return ok({ text: path, localPart: path, domain: '', utf8: false });
-  return parsePath(path, smtputf8);
+  const dsn = parseRcptParameters(rest, smtputf8);
+  if (!dsn.ok) return dsn;
+  const recipient = /^postmaster$/i.test(path)
+    ? ok({ text: path, localPart: path, domain: '', utf8: false })
+    : parsePath(path, smtputf8);
+  return recipient.ok ? ok({ recipient: recipient.value, dsn: dsn.value }) : recipient;
 }
 
 /** The argument of BDAT. Failure 501 5.5.4. */
@@ -92,7 +98,8 @@ function badArgument(text: string): { readonly ok: false; readonly failure: Fail
   return failed(failure(501, '5.5.4', text));
 }
 
-function unknownParameter(keyword: string): { readonly ok: false; readonly failure: Failure } {
+/** RFC 5321 §4.1.1.11; also of one that is not offered now. */
+export function unknownParameter(keyword: string): { readonly ok: false; readonly failure: Failure } {
   return failed(failure(555, '5.5.4', `Parameter ${keyword} is not supported`));
 }
 
@@ -166,6 +173,8 @@ function parseMailParameters(text: string): Result<MailParameters, Failure> {
   let sizeBytes: number | null = null;
   let body: MailParameters['body'] = null;
   let smtputf8 = false;
+  let requireTls = false;
+  let dsn: MessageDsn = NO_MESSAGE_DSN;
   for (const [keyword, value] of parameters.value) {
     if (keyword === 'SIZE') {
       if (value === null || !/^\d{1,20}$/.test(value)) return badArgument('SIZE needs a number of octets');
@@ -180,9 +189,41 @@ function parseMailParameters(text: string): Result<MailParameters, Failure> {
     } else if (keyword === 'SMTPUTF8') {
       if (value !== null) return badArgument('SMTPUTF8 takes no value');
       smtputf8 = true;
+    } else if (keyword === 'REQUIRETLS') {
+      if (value !== null) return badArgument('REQUIRETLS takes no value');
+      requireTls = true;
+    } else if (keyword === 'RET') {
+      const ret = parseRet(value);
+      if (!ret.ok) return ret;
+      dsn = { ...dsn, ret: ret.value };
+    } else if (keyword === 'ENVID') {
+      const envid = parseEnvid(value);
+      if (!envid.ok) return envid;
+      dsn = { ...dsn, envid: envid.value };
     } else {
       return unknownParameter(keyword);
     }
   }
-  return ok({ sizeBytes, body, smtputf8 });
+  return ok({ sizeBytes, body, smtputf8, dsn, requireTls });
+}
+
+function parseRcptParameters(text: string, smtputf8: boolean): Result<RecipientDsn, Failure> {
+  const parameters = parseParameters(text);
+  if (!parameters.ok) return parameters;
+  let notify: RecipientDsn['notify'] = null;
+  let orcpt: RecipientDsn['orcpt'] = null;
+  for (const [keyword, value] of parameters.value) {
+    if (keyword === 'NOTIFY') {
+      const words = parseNotify(value);
+      if (!words.ok) return words;
+      notify = words.value;
+    } else if (keyword === 'ORCPT') {
+      const original = parseOrcpt(value, smtputf8);
+      if (!original.ok) return original;
+      orcpt = original.value;
+    } else {
+      return unknownParameter(keyword);
+    }
+  }
+  return ok({ notify, orcpt });
 }

@@ -10,9 +10,13 @@ export class SessionAccess {
   #exchange: AuthExchange | null = null;
 
   /** What may be announced now. */
-  offers({ startTls, auth }: ReceiverPolicy): replies.Offers {
+  offers({ startTls, auth, requireTls }: ReceiverPolicy): replies.Offers {
     const authNow = auth === 'always' || (auth === 'under-tls' && this.#secured);
-    return { startTls: startTls && !this.#secured, auth: authNow && !this.#signedIn };
+    return {
+      startTls: startTls && !this.#secured,
+      auth: authNow && !this.#signedIn,
+      requireTls: requireTls && this.#secured,
+    };
   }
 
   /** Why mail may not come now, or null. */

@@ -14,6 +14,7 @@
  * gather and leave in one write.
  */
 import type { Address } from '../mail/address.ts';
+import type { MessageDsn, RecipientDsn } from '../mail/dsn.ts';
 import type { Reply } from '../mail/reply.ts';
 
 /** What the session announces and enforces; asked anew at each command, so that a change acts at once. */
@@ -40,12 +41,17 @@ export interface ReceiverPolicy {
   readonly auth: 'never' | 'under-tls' | 'always';
   /** MAIL is refused with 530 5.7.0 before sign-in (submission, RFC 6409 §4.3). */
   readonly signInRequired: boolean;
+  /** Messages that must be passed on under TLS only are taken, from clients under TLS (RFC 8689). */
+  readonly requireTls: boolean;
 }
 
 export interface MailParameters {
   readonly sizeBytes: number | null;
   readonly body: '7BIT' | '8BITMIME' | null;
   readonly smtputf8: boolean;
+  readonly dsn: MessageDsn;
+  /** Only ever true when it was offered. */
+  readonly requireTls: boolean;
 }
 
 export type ReceiverAction =
@@ -64,7 +70,7 @@ export type ReceiverAction =
    * Answer with 250 or a failure. `recipient` is a plain mailbox: source routes are already stripped
    * (RFC 5321 appendix C), `<postmaster>` without a domain has domain ''.
    */
-  | { readonly type: 'rcpt'; readonly recipient: Address }
+  | { readonly type: 'rcpt'; readonly recipient: Address; readonly dsn: RecipientDsn }
   /**
    * MAIL or RCPT was refused by the session itself (syntax, declared size, order), for the log; nothing to
    * answer. `argument` is what followed the verb, at most a command line.

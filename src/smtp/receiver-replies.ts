@@ -64,6 +64,7 @@ export function greeting(policy: ReceiverPolicy): Reply {
 export interface Offers {
   readonly startTls: boolean;
   readonly auth: boolean;
+  readonly requireTls: boolean;
 }
 
 /** The answer to HELO, or with the extensions to EHLO; SIZE 0 says that there is no limit (RFC 1870 §4). */
@@ -79,7 +80,9 @@ export function helloReply(policy: ReceiverPolicy, extended: boolean, offers: Of
     'SMTPUTF8',
     'ENHANCEDSTATUSCODES',
     'CHUNKING',
+    'DSN',
     ...(offers.startTls ? ['STARTTLS'] : []),
     ...(offers.auth ? ['AUTH PLAIN LOGIN'] : []),
+    ...(offers.requireTls ? ['REQUIRETLS'] : []),
   );
 }

@@ -9,6 +9,7 @@ import {
   parseHello,
   parseMail,
   parseRcpt,
+  unknownParameter,
 } from './grammar.ts';
 import { IncomingMessage, sizeLimit } from './incoming-message.ts';
 import { InputBuffer } from './input-buffer.ts';
@@ -26,7 +27,7 @@ const EMPTY = Buffer.alloc(0);
 const DECODED_AT_ONCE_BYTES = 8 * 1024;
 
 /**
- * One receiving SMTP session (RFC 5321, 1870, 2920, 3030, 6152, 6531); `receiver-contract.ts` says how a host
+ * One receiving SMTP session (RFC 5321, 1870, 2920, 3030, 3461, 6152, 6531, 8689); `receiver-contract.ts` says how a host
  * drives it. Bytes given to `receive` are kept without copying until they are consumed, so they must not
  * change meanwhile. Memory is bounded by what one `receive` brought and one command line; the replies
  * gathered between two `takeOutput` calls are bounded by a small multiple of that.
@@ -386,6 +387,8 @@ export class ReceiverSession {
     const mail = parseMail(argument);
     if (!mail.ok) return asReply(mail.failure);
     const { sender, parameters } = mail.value;
+    if (parameters.requireTls && !this.#access.offers(this.#policy()).requireTls)
+      return asReply(unknownParameter('REQUIRETLS').failure);
     if ((parameters.sizeBytes ?? 0) > sizeLimit(this.#policy())) return replies.TOO_LARGE;
     this.#question = { type: 'mail', smtputf8: parameters.smtputf8 };
     this.#actions.push({ type: 'mail', sender, parameters });
@@ -403,7 +406,7 @@ export class ReceiverSession {
     if (transaction.recipients >= maxRecipients) return replies.tooManyRecipients(maxRecipients);
     if (this.#tally.recipients >= maxSessionRecipients) return replies.tooManyInSession(maxSessionRecipients);
     this.#question = { type: 'rcpt' };
-    this.#actions.push({ type: 'rcpt', recipient: recipient.value });
+    this.#actions.push({ type: 'rcpt', ...recipient.value });
     return null;
   }
 

@@ -11,6 +11,7 @@
 import { type Failure, failure } from '../mail/failure.ts';
 import type { Reply } from '../mail/reply.ts';
 import { ReplyParser } from './reply-parser.ts';
+import { mailParameters, type PassedOn, rcptParameters } from './sender-dsn.ts';
 
 /** What the session waits for now; the waits of RFC 5321 §4.5.3.2. `ready` and `ended` wait for nothing. */
 export type SenderPhase =
@@ -65,7 +66,7 @@ export interface SessionProblem {
 }
 
 /** One message for up to 100 recipients. */
-export interface Transaction {
+export interface Transaction extends PassedOn {
   /** '' is the null reverse-path. */
   readonly sender: string;
   readonly recipients: readonly string[];
@@ -142,6 +143,11 @@ export class SenderSession {
   /** Extensions of the last EHLO by upper-case keyword, with their parameters. */
   get extensions(): ReadonlyMap<string, string> {
     return this.#extensions;
+  }
+
+  /** TLS as it is now; null in clear. */
+  get secure(): { readonly verified: boolean } | null {
+    return this.#secure;
   }
 
   receive(bytes: Uint8Array): void {
@@ -353,12 +359,15 @@ export class SenderSession {
     if (this.#extensions.has('SIZE')) line += ` SIZE=${transaction.sizeBytes}`;
     if (transaction.eightBit && this.#extensions.has('8BITMIME')) line += ' BODY=8BITMIME';
     if (needsUtf8(transaction) && this.#extensions.has('SMTPUTF8')) line += ' SMTPUTF8';
+    line += mailParameters(transaction, this.#extensions);
     this.#send(line, 'mail', (reply) => this.#onMail(reply));
   }
 
   #sendRcpt(index: number): void {
     const recipient = this.#transaction?.recipients[index] ?? '';
-    this.#send(`RCPT TO:<${recipient}>`, 'rcpt', (reply) => this.#onRcpt(index, reply));
+    const asked =
+      this.#transaction === null ? '' : rcptParameters(this.#transaction, index, this.#extensions);
+    this.#send(`RCPT TO:<${recipient}>${asked}`, 'rcpt', (reply) => this.#onRcpt(index, reply));
   }
 
   #onMail(reply: Reply): void {

@@ -3,6 +3,7 @@
  * (`test/contract/`) runs against every engine. Times are ms since 1970 by the store's clock unless said
  * otherwise. No call blocks the event loop. A call rejects with `StorageError` only.
  */
+import type { MessageDsn, RecipientDsn } from '../mail/dsn.ts';
 import type { MessageId } from '../mail/message-id.ts';
 import type { AccessStore } from './access-contract.ts';
 import type { CredentialStore } from './credentials-contract.ts';
@@ -92,6 +93,8 @@ export interface NewRecipient {
   readonly original: string;
   /** The rule that decided, as explain names it. */
   readonly rule: string;
+  /** What RCPT asked to be told of; default nothing asked. */
+  readonly dsn?: RecipientDsn;
   /** `local`: delivered in the transaction that accepts. `queue`: waits for the sender. */
   readonly to:
     | { readonly type: 'local'; readonly delivery: LocalDelivery }
@@ -123,6 +126,18 @@ export interface AcceptInput {
   readonly recipients: readonly NewRecipient[];
   /** The message this one tells about, when it is a notice. */
   readonly noticeFor?: MessageId;
+  /** What MAIL asked of notices; default nothing asked. */
+  readonly dsn?: MessageDsn;
+  /** MAIL had REQUIRETLS (RFC 8689); default false. */
+  readonly requireTls?: boolean;
+}
+
+/** A message that somebody sent, with what its acceptance calls for. */
+export interface AcceptWithNotices extends AcceptInput {
+  /** Accepted in the same transaction: what was delivered here is never told of before it is, nor untold after. */
+  readonly notices?: readonly NoticeInput[];
+  /** Entries of the message's timeline beside those every message has. */
+  readonly events?: readonly NewEvent[];
 }
 
 export type RecipientState = 'queued' | 'sending' | 'held' | 'delivered' | 'failed' | 'deleted' | 'expanded';
@@ -145,6 +160,8 @@ export interface QueuedRecipient {
   readonly delayNoticeSent: boolean;
   /** Times running that working on it crashed; at `CRASHES_UNTIL_HELD` it is set aside. */
   readonly crashes: number;
+  /** What RCPT asked to be told of. */
+  readonly dsn: RecipientDsn;
 }
 
 /** A recipient whose attempts crashed this often running becomes held, so that it harms nobody and is not lost. */
@@ -160,6 +177,10 @@ export interface QueuedMessage {
   readonly eightBit: boolean;
   readonly header: string;
   readonly noticeFor: MessageId | null;
+  /** What MAIL asked of notices. */
+  readonly dsn: MessageDsn;
+  /** MAIL had REQUIRETLS (RFC 8689). */
+  readonly requireTls: boolean;
   readonly recipients: readonly QueuedRecipient[];
 }
 
@@ -459,7 +480,7 @@ export interface Storage
   /** Bytes handed on that wait for the disk now. */
   handedOnBytes(): number;
   /** Makes body, envelope and recipients durable and visible, local deliveries done, in one commit. */
-  accept(input: AcceptInput): Promise<void>;
+  accept(input: AcceptWithNotices): Promise<void>;
   /** Called after each commit that queued something due now. */
   onQueued(listener: () => void): void;
   /** Called after each commit that took mail in or brought it further on this node, with how much of it. */

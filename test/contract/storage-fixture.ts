@@ -1,6 +1,6 @@
 /** What the storage suites share: a place for a store, and messages to put into it. */
 import type {
-  AcceptInput,
+  AcceptWithNotices,
   Account,
   BodyReader,
   Claim,
@@ -74,7 +74,7 @@ export async function accept(
   storage: Storage,
   recipients: readonly NewRecipient[],
   content: string | Uint8Array = 'Subject: hello\r\n\r\nhello\r\n',
-  more: Partial<AcceptInput> = {},
+  more: Partial<AcceptWithNotices> = {},
 ): Promise<number> {
   const body = storage.openWriter();
   const bytes = Buffer.from(content);

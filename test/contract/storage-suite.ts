@@ -4,6 +4,7 @@ import { accessSuite } from './storage-access.ts';
 import { bodySuite } from './storage-bodies.ts';
 import { credentialSuite } from './storage-credentials.ts';
 import { directorySuite } from './storage-directory.ts';
+import { dsnSuite } from './storage-dsn.ts';
 import type { MakePlace } from './storage-fixture.ts';
 import { nodeSuite } from './storage-node.ts';
 import { ownerSuite } from './storage-owner.ts';
@@ -16,6 +17,7 @@ export function storageSuite(engine: string, makePlace: MakePlace): void {
   queueSuite(engine, makePlace);
   queueActionsSuite(engine, makePlace);
   directorySuite(engine, makePlace);
+  dsnSuite(engine, makePlace);
   credentialSuite(engine, makePlace);
   ownerSuite(engine, makePlace);
   nodeSuite(engine, makePlace);

@@ -154,11 +154,11 @@ describe('a newcomer asks', () => {
     assert.match(
       words,
       new RegExp(
-        `^  x@far\\.test waits since ${LOCAL_TIME}: ${refused}; attempt 2 is at ${LOCAL_TIME}, and CMail gives up when one fails after ${LOCAL_TIME}`,
+        `^  x@far\\.test waits since ${LOCAL_TIME}: ${refused}; attempt 2 is at ${LOCAL_TIME}, the last one is at ${LOCAL_TIME}, and if it fails CMail gives up`,
         'm',
       ),
     );
-    assert.match(words, /the sender is not told yet: a delay notice is due from \d{4}-/);
+    assert.match(words, /the sender is not told yet: a delay notice is due at \d{4}-/);
     await server.run(['queue', 'hold', id]);
     assert.match(await server.run(['queue', 'show', id]), /x@far\.test is held: an administrator holds it/);
     await server.run(['queue', 'release', id]);

@@ -30,6 +30,12 @@ export interface Postfix {
 const QUEUES = ['incoming', 'active', 'deferred', 'maildrop', 'hold', 'corrupt', 'bounce', 'defer', 'trace'];
 const OTHER_FOLDERS = ['flush', 'private', 'public', 'saved', 'pid'];
 
+export interface Relay {
+  readonly domain: string;
+  readonly host: string;
+  readonly port: number;
+}
+
 /** Whether Postfix is here and this is root, which it needs to run; otherwise as `requireTool` has it. */
 export function requirePostfix(t: TestContext): boolean {
   if (requireTool(t, 'postfix') === null) return false;
@@ -43,7 +49,13 @@ export function requirePostfix(t: TestContext): boolean {
  * Starts Postfix in a folder of its own, listening on `address` (default 127.0.0.5) at a free port; no
  * instance of the machine's own is touched. Needs root, as Postfix does. Ends with the test.
  */
-export async function startPostfix(t: TestContext, options: { address?: string } = {}): Promise<Postfix> {
+export async function startPostfix(
+  t: TestContext,
+  options: {
+    address?: string /** Where mail for this domain goes, instead of being kept. */;
+    relay?: Relay;
+  } = {},
+): Promise<Postfix> {
   const host = options.address ?? '127.0.0.5';
   const root = await mkdtemp(join(tmpdir(), 'cmail-postfix-'));
   let started: Master | undefined;
@@ -55,7 +67,7 @@ export async function startPostfix(t: TestContext, options: { address?: string }
     await rm(root, { recursive: true, force: true, maxRetries: 5 });
   });
   const port = await freePort(host);
-  await writeInstance(root, host, port);
+  await writeInstance(root, host, port, options.relay);
   started = await spawnMaster(root);
   const logText = () => readFile(join(root, 'log', 'mail.log'), 'utf8').catch(() => '');
   if (!(await answers(host, port, started.child))) {
@@ -112,7 +124,7 @@ async function spawnMaster(root: string): Promise<Master> {
   return { child, said: () => said };
 }
 
-async function writeInstance(root: string, host: string, port: number): Promise<void> {
+async function writeInstance(root: string, host: string, port: number, relay?: Relay): Promise<void> {
   const owner = await postfixIds();
   // Daemons that gave up root must pass through.
   await chmod(root, 0o755);
@@ -122,7 +134,7 @@ async function writeInstance(root: string, host: string, port: number): Promise<
     await mkdir(join(root, name), { mode: 0o755 });
   }
   for (const name of ['data', ...owned, ...maildir]) await chown(join(root, name), owner.uid, owner.gid);
-  await writeFile(join(root, 'etc', 'main.cf'), mainCf(root, owner));
+  await writeFile(join(root, 'etc', 'main.cf'), mainCf(root, owner) + relayCf(relay));
   await writeFile(join(root, 'etc', 'master.cf'), masterCf(host, port));
 }
 
@@ -161,6 +173,13 @@ virtual_minimum_uid = 1
 `;
 }
 
+function relayCf(relay: Relay | undefined): string {
+  if (relay === undefined) return '';
+  return `smtp_dns_support_level = disabled
+transport_maps = inline:{ { ${relay.domain} = smtp:[${relay.host}]:${relay.port} } }
+`;
+}
+
 function masterCf(host: string, port: number): string {
   return `${host}:${port} inet n - n - 20 smtpd
 cleanup   unix n - n - 0 cleanup
@@ -175,6 +194,7 @@ error     unix - - n - - error
 retry     unix - - n - - error
 anvil     unix - - n - 1 anvil
 virtual   unix - n n - 20 virtual
+smtp      unix - - n - 5 smtp
 postlog   unix-dgram n - n - 1 postlogd
 `;
 }

@@ -38,6 +38,8 @@ const send = z.strictObject({
   body: z.string().optional(),
   /** What follows the reverse-path, such as `BODY=8BITMIME`. */
   parameters: z.string().optional(),
+  /** What follows each recipient, such as `NOTIFY=NEVER`; one for each, the last one repeats. */
+  asks: words.default([]),
 });
 
 /** Regular expressions over the header (each line alone) and the body. */
@@ -67,6 +69,8 @@ const step = z.strictObject({
       to: words.optional(),
       tls: z.boolean().optional(),
       user: z.string().optional(),
+      /** Regular expressions, each for a whole command line of the session that brought it. */
+      commands: words.default([]),
       ...contents,
     }),
   ).optional(),
@@ -77,7 +81,11 @@ const step = z.strictObject({
       at: z.string(),
       recipient: z.string(),
       status: z.string(),
+      /** `Action` of the report. */
+      action: z.enum(['failed', 'delayed', 'delivered', 'relayed', 'expanded']).default('failed'),
       says: z.string().optional(),
+      /** Regular expression that nothing in it may match. */
+      lacks: z.string().optional(),
     }),
   ).optional(),
   state: listOf(

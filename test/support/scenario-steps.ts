@@ -104,6 +104,7 @@ export class StepRunner {
         to: send.to,
         data,
         mailParameters: send.parameters,
+        recipientParameters: send.asks,
       });
       this.#sent.push(data);
       this.#id = sent.id;
@@ -138,6 +139,9 @@ export class StepRunner {
       (expected.from === undefined || expected.from === message.from) &&
       (expected.tls === undefined || expected.tls === message.session.tls) &&
       (expected.user === undefined || expected.user === message.session.user) &&
+      expected.commands.every((line) =>
+        message.session.commands.some((command) => new RegExp(`^(?:${line})$`).test(command)),
+      ) &&
       holds(message.data, { header: expected.header, body: expected.body }) &&
       this.#isWhole(message.data);
     const found = await poll(
@@ -337,20 +341,21 @@ function isAs(recipient: ShownRecipient, wanted: NonNullable<ScenarioStep['state
   );
 }
 
-/** A failure notice (RFC 3464) that reports `recipient` with `status`. */
-function isNotice(data: Buffer, wanted: { recipient: string; status: string; says?: string }): boolean {
+/** A notice (RFC 3464, RFC 6533) that reports `recipient` with `action` and `status`. */
+function isNotice(data: Buffer, wanted: NonNullable<ScenarioStep['notice']>[number]): boolean {
   const text = data.toString('utf8');
   if (!/^Content-Type: multipart\/report;/im.test(head(data))) return false;
-  if (!/^Content-Type: message\/delivery-status/im.test(text)) return false;
+  if (!/^Content-Type: message\/(?:global-)?delivery-status/im.test(text)) return false;
   const report = text
     .replace(/\r\n[ \t]+/g, ' ')
     .split('\r\n\r\n')
     .find((block) => reportedAddress(block) === wanted.recipient);
   return (
     report !== undefined &&
-    field(report, 'Action') === 'failed' &&
+    field(report, 'Action') === wanted.action &&
     field(report, 'Status') === wanted.status &&
-    (wanted.says === undefined || new RegExp(wanted.says, 'i').test(text.replace(/\r\n[ \t]+/g, ' ')))
+    (wanted.says === undefined || new RegExp(wanted.says, 'is').test(text.replace(/\r\n[ \t]+/g, ' '))) &&
+    (wanted.lacks === undefined || !new RegExp(wanted.lacks, 'im').test(text))
   );
 }
 

@@ -33,6 +33,8 @@ export interface Envelope {
   readonly data: string | Buffer;
   /** Parameters after the reverse-path, such as `SIZE=100`. */
   readonly mailParameters?: string;
+  /** Parameters after each recipient, such as `NOTIFY=NEVER`; the last one repeats. */
+  readonly recipientParameters?: readonly string[];
 }
 
 export interface Sent {
@@ -165,7 +167,10 @@ export class SmtpClient {
     const mail = await this.command(`MAIL FROM:<${message.from}>${parameters}`);
     const rcpt: ClientReply[] = [];
     if (mail.code !== 250) return { mail, rcpt, data: undefined, end: undefined, id: undefined };
-    for (const to of message.to) rcpt.push(await this.command(`RCPT TO:<${to}>`));
+    for (const [at, to] of message.to.entries()) {
+      const asked = message.recipientParameters?.[at] ?? message.recipientParameters?.at(-1) ?? '';
+      rcpt.push(await this.command(`RCPT TO:<${to}> ${asked}`.trimEnd()));
+    }
     const data = rcpt.some((reply) => reply.code === 250) ? await this.command('DATA') : undefined;
     if (data?.code !== 354) {
       await this.command('RSET');

@@ -58,6 +58,31 @@ const ROWS: readonly [string, string | null, Record<string, unknown>, readonly s
     ['made by CMail itself, 10 B from <>'],
   ],
   [
+    'received',
+    null,
+    {
+      ...{ sender: 'anna@here.test', sizeBytes: 10, source: { ...SOURCE, protocol: 'ESMTPS' } },
+      ...{ ret: 'FULL', envid: 'Order+7', requireTls: true },
+    },
+    [
+      'received 10 B from <anna@here.test>, from the local client [127.0.0.1], which calls itself client.test, by ESMTPS, not signed in, with TLS; a failure notice is to bring back the whole message, its sender knows it as Order+7, TLS is required all the way (REQUIRETLS)',
+    ],
+  ],
+  [
+    'decided',
+    'x@far.test',
+    { rule: 'not-hosted', original: 'x@far.test', destination: 'far.test', notify: ['SUCCESS', 'DELAY'] },
+    [
+      'x@far.test accepted, waits to be sent to far.test: its domain is not one of this server (rule not-hosted); its sender wants to be told of success, delay',
+    ],
+  ],
+  [
+    'failed',
+    'x@far.test',
+    { status: '5.1.1', reason: 'no', notify: ['NEVER'] },
+    ['x@far.test failed for good, 5.1.1: no; nobody is told: its sender wants to be told nothing'],
+  ],
+  [
     'decided',
     'x@far.test',
     { rule: 'not-hosted', original: 'x@far.test', destination: 'far.test' },

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Directory } from '../../src/directory/directory.ts';
 import { parseAddress } from '../../src/mail/address.ts';
+import { NO_RECIPIENT_DSN } from '../../src/mail/dsn.ts';
 import type { Client } from '../../src/receiving/client.ts';
 import {
   type Decision,
@@ -296,6 +297,7 @@ describe('a queued recipient decided again', () => {
   const recipient = (address: string, rule = 'x'): QueuedRecipient => ({
     index: 0,
     crashes: 0,
+    dsn: NO_RECIPIENT_DSN,
     address,
     original: 'first@here.test',
     rule,

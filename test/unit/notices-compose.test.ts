@@ -2,13 +2,15 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import PostalMime from 'postal-mime';
+import { NO_RECIPIENT_DSN } from '../../src/mail/dsn.ts';
 import { composeNotice, type NoticeContent } from '../../src/notices/compose.ts';
 import type { NoticeRecipient } from '../../src/notices/contract.ts';
-import { decodeWords, originalField } from '../../src/notices/original.ts';
+import { decodeWords, type Original, originalField } from '../../src/notices/original.ts';
 
 const BOB: NoticeRecipient = {
   address: 'bob@example.net',
   original: 'bob@example.net',
+  dsn: NO_RECIPIENT_DSN,
   status: '5.1.1',
   remoteMta: 'mx1.example.net',
   diagnostic: '550 5.1.1 No such user here',
@@ -20,6 +22,10 @@ const HEADER =
   'From: Ann <ann@example.com>\r\nTo: bob@example.net\r\nSubject: Lunch =?utf-8?Q?caf=C3=A9?=\r\n' +
   'Message-ID: <original-1@example.com>\r\n';
 
+function headerOnly(header: string): Original {
+  return { header, whole: null, omitted: null };
+}
+
 const CONTENT: NoticeContent = {
   kind: 'failure',
   audience: 'sender',
@@ -29,14 +35,18 @@ const CONTENT: NoticeContent = {
   recipients: [BOB],
   arrivedAt: Date.UTC(2026, 10, 22, 12, 0, 0),
   now: Date.UTC(2026, 10, 22, 12, 5, 0),
-  originalHeader: HEADER,
+  envid: null,
+  original: { header: HEADER, whole: null, omitted: null },
 };
 
 /** Composes, checks what holds for every notice, and takes it apart. */
 async function compose(change: Partial<NoticeContent>) {
-  const bytes = await composeNotice({ ...CONTENT, ...change });
+  const { content: bytes, eightBit } = await composeNotice({ ...CONTENT, ...change });
+  const utf8 = /[^\x00-\x7f]/.test({ ...CONTENT, ...change }.sender);
   const raw = bytes.toString('latin1');
-  assert.match(raw, /^[\x09\x0a\x0d\x20-\x7e]*$/, '7-bit without control characters');
+  assert.doesNotMatch(raw, /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]/, 'no control characters');
+  assert.equal(eightBit, utf8, '7-bit, except to an address beyond ASCII');
+  assert.equal(/[\x80-\xff]/.test(raw), eightBit);
   assert.doesNotMatch(raw, /[^\r]\n|\r[^\n]/, 'CRLF only');
   assert.ok(raw.endsWith('\r\n'));
   for (const line of raw.split('\r\n')) assert.ok(line.length <= 998, `a line of ${line.length}`);
@@ -98,6 +108,7 @@ describe('failure notice', () => {
     const carol: NoticeRecipient = {
       address: 'carol@example.org',
       original: 'team@example.com',
+      dsn: NO_RECIPIENT_DSN,
       status: '4.4.1',
       remoteMta: null,
       diagnostic: null,
@@ -109,8 +120,8 @@ describe('failure notice', () => {
       'Reporting-MTA': 'dns; mail.test',
       'Arrival-Date': 'Sun, 22 Nov 2026 12:00:00 +0000',
     });
+    // Without ORCPT there is no Original-Recipient (RFC 3461 §6.3), unless the address led elsewhere.
     assert.deepEqual(Object.fromEntries(bob ?? []), {
-      'Original-Recipient': 'rfc822; bob@example.net',
       'Final-Recipient': 'rfc822; bob@example.net',
       Action: 'failed',
       Status: '5.1.1',
@@ -198,21 +209,28 @@ describe('failure notice', () => {
   });
 });
 
+const OUTLOOK = {
+  nextAttemptAt: Date.UTC(2026, 10, 22, 14, 0, 0),
+  attempts: 29,
+  giveUpAt: Date.UTC(2026, 10, 27, 12, 0, 0),
+};
+
 describe('delay notice', () => {
   it('says that nothing need be done, and until when', async () => {
     const { email, text, part } = await compose({
       kind: 'delay',
-      recipients: [{ ...BOB, status: '4.4.1' }],
-      nextAttemptAt: Date.UTC(2026, 10, 22, 14, 0, 0),
-      giveUpAt: Date.UTC(2026, 10, 27, 12, 0, 0),
+      recipients: [{ ...BOB, status: '4.4.1', outlook: OUTLOOK }],
     });
     assert.equal(email.subject, 'Delayed: message to bob@example.net');
     const words = text.replace(/\s+/g, ' ');
     assert.match(
       words,
-      /You need not do anything: this server goes on trying until Fri, 27 Nov 2026 12:00 UTC/,
+      /You need not do anything: this server goes on trying, and you will be told if it does not succeed\./,
     );
-    assert.match(words, /The next attempt is at Sun, 22 Nov 2026 14:00 UTC\./);
+    assert.match(
+      words,
+      /The next attempt is at Sun, 22 Nov 2026 14:00 UTC\. The server tries 29 more times in all, the last time at Fri, 27 Nov 2026 12:00 UTC, and gives up if that fails too\./,
+    );
     assert.ok(!words.includes('What to do'));
     const fields = groups(part('message/delivery-status'))[1];
     assert.equal(fields?.get('Action'), 'delayed');
@@ -231,13 +249,14 @@ describe('hostile input', () => {
         {
           address: `bob@example.net${injection}`,
           original: `bob@example.net${injection}`,
+          dsn: NO_RECIPIENT_DSN,
           status: `5.1.1${injection}`,
           remoteMta: `mx${injection}`,
           diagnostic: `550 no\x00\x07\x1b[31m${injection}\u2028X-Injected: yes\u202e`,
           explanation: `No.${injection}`,
         },
       ],
-      originalHeader: `Subject: x\r\nMessage-ID: <a@b>${' <c@d>'.repeat(3)}\r\n`,
+      original: headerOnly(`Subject: x\r\nMessage-ID: <a@b>${' <c@d>'.repeat(3)}\r\n`),
     });
     assert.doesNotMatch(header, /^X-Injected/m);
     assert.doesNotMatch(text, /^(X-Injected|Content-Type|--)/m);
@@ -248,15 +267,7 @@ describe('hostile input', () => {
     assert.equal(groups(part('message/delivery-status')).length, 2);
     assert.deepEqual(
       [...(groups(part('message/delivery-status'))[1]?.keys() ?? [])],
-      [
-        'Original-Recipient',
-        'Final-Recipient',
-        'Action',
-        'Status',
-        'Remote-MTA',
-        'Diagnostic-Code',
-        'Last-Attempt-Date',
-      ],
+      ['Final-Recipient', 'Action', 'Status', 'Remote-MTA', 'Diagnostic-Code', 'Last-Attempt-Date'],
     );
   });
 
@@ -277,14 +288,12 @@ describe('hostile input', () => {
   });
 
   it('writes internationalised addresses in their 7-bit forms', async () => {
-    const { part, email, header } = await compose({
-      sender: 'jürgen@example.com',
+    const { part, email } = await compose({
       recipients: [{ ...BOB, original: 'josé+x@example.net' }],
     });
     const fields = groups(part('message/delivery-status'))[1];
     assert.equal(fields?.get('Original-Recipient'), 'utf-8; jos\\x{E9}\\x{2B}x@example.net');
     assert.equal(fields?.get('Final-Recipient'), 'rfc822; bob@example.net');
-    assert.match(header, /^To: =\?UTF-8\?.*:;$/m);
     assert.equal(email.subject, 'Undelivered: message to josé+x@example.net');
   });
 
@@ -296,17 +305,17 @@ describe('hostile input', () => {
 
   it('encodes an original header that is not plain', async () => {
     const utf8 = Buffer.from('Subject: grüße\r\nX-Long: a\r\n', 'utf8').toString('latin1');
-    const encoded = await compose({ originalHeader: utf8 });
-    assert.equal(encoded.part('text/rfc822-headers').trimEnd(), 'Subject: grüße\r\nX-Long: a');
+    const encoded = await compose({ original: headerOnly(utf8) });
+    assert.equal(encoded.part('message/global-headers').trimEnd(), 'Subject: grüße\r\nX-Long: a');
     assert.match(encoded.text, /Subject: grüße/);
     const long = `X-Long: ${'a'.repeat(5_000)}\r\n`;
     assert.equal(
-      (await compose({ originalHeader: long })).part('text/rfc822-headers').trimEnd(),
+      (await compose({ original: headerOnly(long) })).part('message/global-headers').trimEnd(),
       long.trimEnd(),
     );
-    const broken = await compose({ originalHeader: 'Subject: \xff\x00\x80\r\n' });
+    const broken = await compose({ original: headerOnly('Subject: \xff\x00\x80\r\n') });
     assert.match(broken.raw, /Subject: =FF=00=80/);
-    const none = await compose({ originalHeader: '' });
+    const none = await compose({ original: headerOnly('') });
     assert.equal(none.email.attachments.length, 1);
   });
 
@@ -323,7 +332,8 @@ describe('hostile input', () => {
           explanation,
         };
         const { part, email } = await compose({ sender, recipients: [recipient] });
-        assert.equal(groups(part('message/delivery-status')).length, 2);
+        const type = /[^\x00-\x7f]/.test(sender) ? 'global-delivery-status' : 'delivery-status';
+        assert.equal(groups(part(`message/${type}`)).length, 2);
         assert.equal(email.attachments.length, 2);
       }),
       { numRuns: 100 },

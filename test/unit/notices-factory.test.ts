@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import PostalMime from 'postal-mime';
-import type { NoticeRequest } from '../../src/notices/contract.ts';
+import { NO_MESSAGE_DSN, NO_RECIPIENT_DSN, type NotifyWord, type RecipientDsn } from '../../src/mail/dsn.ts';
+import type { NoticeRecipient, NoticeRequest } from '../../src/notices/contract.ts';
 import { createNoticeMaker } from '../../src/notices/factory.ts';
 import { ORIGINAL_HEADER_LIMIT_BYTES, readOriginalHeader } from '../../src/notices/original.ts';
 import type { BodyReader, NewRecipient, NoticeInput, QueuedMessage } from '../../src/storage/contract.ts';
@@ -30,6 +31,8 @@ const MESSAGE: QueuedMessage = {
   eightBit: false,
   header: 'Received: from pc by mail.test\r\n',
   noticeFor: null,
+  dsn: NO_MESSAGE_DSN,
+  requireTls: false,
   recipients: [],
 };
 
@@ -51,6 +54,7 @@ function request(change: Partial<NoticeRequest> = {}, message: Partial<QueuedMes
   const recipient = {
     address: 'bob@example.net',
     original: 'bob@example.net',
+    dsn: NO_RECIPIENT_DSN,
     status: '5.1.1',
     remoteMta: null,
     diagnostic: '550 no',
@@ -145,7 +149,7 @@ describe('notice maker', () => {
 
   it('tells of a delay only a sender who can be told', async () => {
     const { make } = setUp();
-    const delay = { kind: 'delay' as const, giveUpAt: NOW + 1000, nextAttemptAt: NOW + 500 };
+    const delay = { kind: 'delay' as const };
     const notice = only(await make(request(delay)));
     assert.match(Buffer.from(notice.content).toString(), /\r\nAction: delayed\r\n/);
     assert.deepEqual(await make(request(delay, { sender: '' })), []);
@@ -189,6 +193,105 @@ describe('notice maker', () => {
     const to = { type: 'queue', destination: 'example.org' } as const;
     const { make } = setUp({ decide: async () => [{ address, original: address, rule: 'external', to }] });
     assert.equal(only(await make(request({}, { sender: address }))).smtputf8, true);
+  });
+});
+
+describe('what the sender asked for', () => {
+  const asked = (dsn: RecipientDsn, change: Partial<NoticeRequest> = {}): NoticeRequest => {
+    const [recipient] = request().recipients;
+    return request({ recipients: [{ ...(recipient as NoticeRecipient), dsn }], ...change });
+  };
+  const notify = (...words: NotifyWord[]): RecipientDsn => ({ notify: words, orcpt: null });
+
+  it('decides which notices are made', async () => {
+    const rows = [
+      ['failure', NO_RECIPIENT_DSN, 1],
+      ['failure', notify('FAILURE'), 1],
+      ['failure', notify('NEVER'), 0],
+      ['failure', notify('SUCCESS', 'DELAY'), 0],
+      ['delay', NO_RECIPIENT_DSN, 1],
+      ['delay', notify('DELAY'), 1],
+      ['delay', notify('FAILURE'), 0],
+      ['success', NO_RECIPIENT_DSN, 0],
+      ['success', notify('SUCCESS'), 1],
+      ['success', notify('NEVER'), 0],
+    ] as const;
+    for (const [kind, dsn, count] of rows) {
+      const { make } = setUp();
+      const made = await make(asked(dsn, { kind }));
+      assert.equal(made.length, count, `${kind} with ${dsn.notify}`);
+    }
+    const { make } = setUp();
+    assert.deepEqual(await make(asked(notify('NEVER'), { message: { ...MESSAGE, sender: '' } })), []);
+    assert.deepEqual(
+      await make(
+        asked(notify('SUCCESS'), { kind: 'success', message: { ...MESSAGE, sender: 'gone@example.com' } }),
+      ),
+      [],
+    );
+  });
+
+  const partOf = async (made: readonly NoticeInput[]) => Buffer.from(only(made).content).toString('latin1');
+  const full = { dsn: { ret: 'FULL', envid: null } } as const;
+
+  it('brings the whole message back with a failure, and no other notice', async () => {
+    const { make } = setUp();
+    const text = await partOf(await make(request({}, full)));
+    assert.match(text, /Content-Type: message\/rfc822\r\n.*\r\n\r\nReceived: from pc.*\r\n\r\nText\r\n/s);
+    for (const [kind, dsn] of [
+      ['delay', notify('DELAY')],
+      ['success', notify('SUCCESS')],
+    ] as const) {
+      const other = await partOf(await make(asked(dsn, { kind, message: { ...MESSAGE, ...full } })));
+      assert.match(other, /Content-Type: text\/rfc822-headers\r\n/);
+      assert.doesNotMatch(other, /^Text/m);
+    }
+  });
+
+  it('keeps to the header of what is too large, not in the form of mail, or not to leave without TLS', async () => {
+    const large = { ...body('Subject: x\r\n\r\nText\r\n'), sizeBytes: 50_001 };
+    const rows = [
+      [large, {}, /larger than 50 KB/],
+      [body(`Subject: x\r\n\r\nText ${'x'.repeat(1_000)}\r\n`), {}, /cannot be attached here/],
+      [body('Subject: x\r\n\r\nText\0\r\n'), {}, /cannot be attached here/],
+      [body('Subject: x\r\n\r\nText\n\r\n'), {}, /cannot be attached here/],
+      [body('Subject: Grüße\r\n\r\nText\r\n'), {}, /cannot be attached here/],
+      [body('Subject: x\r\n\r\nText\r\n'), { requireTls: true }, /encrypted connections only/],
+    ] as const;
+    for (const [original, change, words] of rows) {
+      const { make } = setUp({ store: { openBody: async () => original, nextMessageId: () => 7 } });
+      const text = await partOf(await make(request({}, { ...full, ...change })));
+      assert.match(text.replace(/\s+/g, ' '), words);
+      assert.match(text, /rfc822-headers|global-headers/);
+      assert.doesNotMatch(text, /^Text/m);
+    }
+  });
+
+  it('says that what it brings back is 8-bit', async () => {
+    const openBody = async () => body('Subject: x\r\n\r\nText: Grüße\r\n');
+    const { make } = setUp({ store: { openBody, nextMessageId: () => 7 } });
+    assert.equal(only(await make(request({}, full))).eightBit, true);
+    assert.equal(only(await make(request())).eightBit, false);
+  });
+
+  it('tells the programs that write by themselves of a delay only when they insist', async () => {
+    const openBody = async () => body('Auto-Submitted: auto-generated\r\nSubject: x\r\n\r\n');
+    const { make } = setUp({ store: { openBody, nextMessageId: () => 7 } });
+    assert.deepEqual(await make(request({ kind: 'delay' })), []);
+    assert.equal((await make(asked(notify('DELAY'), { kind: 'delay' }))).length, 1);
+    assert.equal((await make(request())).length, 1);
+    const person = async () => body('Auto-Submitted: no\r\nSubject: x\r\n\r\n');
+    const other = setUp({ store: { openBody: person, nextMessageId: () => 7 } });
+    assert.equal((await other.make(request({ kind: 'delay' }))).length, 1);
+  });
+
+  it('needs no store for a message that is not there yet', async () => {
+    const openBody = () => Promise.reject(new Error('not there'));
+    const { make, errors } = setUp({ store: { openBody, nextMessageId: () => 7 } });
+    const change = { kind: 'success', originalHeader: 'Subject: new\r\n' } as const;
+    const text = await partOf(await make(asked(notify('SUCCESS'), change)));
+    assert.match(text, /rfc822-headers\r\n.*Received: from pc by mail\.test\r\nSubject: new\r\n/s);
+    assert.deepEqual(errors, []);
   });
 });
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { NO_MESSAGE_DSN, NO_RECIPIENT_DSN } from '../../src/mail/dsn.ts';
 import { accountForwardRule } from '../../src/mail/forward-rule.ts';
 import { ownStory } from '../../src/queue/own-story.ts';
 import type { MessageEvent, QueuedMessage, QueuedRecipient } from '../../src/storage/contract.ts';
@@ -19,6 +20,7 @@ function recipient(index: number, address: string, rest: Partial<QueuedRecipient
     lastKind: null,
     delayNoticeSent: false,
     crashes: 0,
+    dsn: NO_RECIPIENT_DSN,
     ...rest,
   };
 }
@@ -41,6 +43,8 @@ const MESSAGE: QueuedMessage = {
   eightBit: false,
   header: '',
   noticeFor: null,
+  dsn: NO_MESSAGE_DSN,
+  requireTls: false,
   recipients: [
     recipient(0, 'bob@here.test'),
     recipient(1, 'secret@here.test'),

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
+import { NO_MESSAGE_DSN, NO_RECIPIENT_DSN } from '../../src/mail/dsn.ts';
 import { messageJson, queueListJson } from '../../src/queue/view.ts';
 import type { MessageEvent, QueuedMessage } from '../../src/storage/contract.ts';
 
@@ -16,6 +17,8 @@ const MESSAGE: QueuedMessage = {
   eightBit: false,
   header: '',
   noticeFor: null,
+  dsn: NO_MESSAGE_DSN,
+  requireTls: false,
   recipients: [
     {
       index: 0,
@@ -31,6 +34,7 @@ const MESSAGE: QueuedMessage = {
       lastKind: null,
       delayNoticeSent: false,
       crashes: 0,
+      dsn: NO_RECIPIENT_DSN,
     },
   ],
 };

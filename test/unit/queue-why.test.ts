@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
+import { NO_RECIPIENT_DSN } from '../../src/mail/dsn.ts';
 import { type WhyContext, whyWaiting } from '../../src/queue/why.ts';
 import type { QueuedRecipient } from '../../src/storage/contract.ts';
 
@@ -20,6 +21,7 @@ const RECIPIENT: QueuedRecipient = {
   lastKind: 'unreachable',
   delayNoticeSent: false,
   crashes: 0,
+  dsn: NO_RECIPIENT_DSN,
 };
 
 const CONTEXT: WhyContext = {
@@ -34,8 +36,8 @@ const CONTEXT: WhyContext = {
 const SINCE = 'x@far.test waits since 2026-11-22T10:00:00.000Z';
 const REFUSED = 'No server could be reached: mx.far.test [192.0.2.1]: connection refused';
 const GIVES_UP =
-  ', and CMail gives up when one fails after 2026-11-27T10:00:00.000Z, and then tells the sender';
-const NOT_TOLD = '; the sender is not told yet: a delay notice is due from 2026-11-22T14:00:00.000Z.';
+  ', the last one is at 2026-11-27T10:00:00.000Z, and if it fails CMail gives up and tells the sender';
+const NOT_TOLD = '; the sender is not told yet: a delay notice is due at 2026-11-22T14:00:00.000Z.';
 
 const ROWS: readonly [string, Partial<QueuedRecipient>, Partial<WhyContext>, string | null][] = [
   [
@@ -102,7 +104,13 @@ const ROWS: readonly [string, Partial<QueuedRecipient>, Partial<WhyContext>, str
     'held',
     { state: 'held' },
     {},
-    `x@far.test is held: an administrator holds it, and it is neither tried nor given up until it is released; the last attempt came to: ${REFUSED}${NOT_TOLD}`,
+    `x@far.test is held: an administrator holds it, and it is neither tried nor given up, nor its sender told, until it is released; the last attempt came to: ${REFUSED}.`,
+  ],
+  [
+    'a sender who wants to hear nothing',
+    { dsn: { notify: ['NEVER'], orcpt: null } },
+    {},
+    `${SINCE}: ${REFUSED}; attempt 3 is at 2026-11-22T12:00:00.000Z${GIVES_UP.replace('the sender', 'nobody, as its sender asked')}; nobody is told of the delay.`,
   ],
   ['delivered', { state: 'delivered' }, {}, null],
   ['failed', { state: 'failed' }, {}, null],

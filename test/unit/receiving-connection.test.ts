@@ -52,6 +52,7 @@ async function start(
     storage,
     storeAwayMs: () => away.ms,
     trace: new Trace(Buffer.alloc(32)),
+    makeNotices: async () => [],
     decision,
     log: () => undefined,
     ...{ tls: null, signIn: null, submission: new Submission(decision.directory, () => settings) },

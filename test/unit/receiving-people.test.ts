@@ -48,7 +48,7 @@ async function start(t: TestContext, values: Record<string, string> = {}, listen
       srs: new Srs(Buffer.alloc(32, 7)),
       isOwnLiteral: () => false,
     },
-    ...{ trace: new Trace(Buffer.alloc(32)), log: () => undefined, submission },
+    ...{ trace: new Trace(Buffer.alloc(32)), makeNotices: async () => [], log: () => undefined, submission },
     tls: { contextFor: () => context },
     signIn: new SignIn(storage, () => undefined),
   });

@@ -1,9 +1,11 @@
 /** The rules of "When MX fails" as tables. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { NO_RECIPIENT_DSN } from '../../src/mail/dsn.ts';
 import { type Reply, replyText } from '../../src/mail/reply.ts';
 import type { RouteFailure } from '../../src/routing/contract.ts';
 import {
+  delayNoticeTime,
   emptyTally,
   isCredentialRefusal,
   isDelayNoticeDue,
@@ -14,6 +16,7 @@ import {
   judgeRoute,
   judgeRouteFailure,
   type RouteTally,
+  retryOutlook,
   type Trouble,
   type Verdict,
   whenNext,
@@ -122,7 +125,13 @@ describe('whenNext', () => {
     retryScheduleMs: [1, 2, 3].map((n) => n * 10 * MINUTE_MS),
     queueLifetimeMs: 5 * HOUR_MS,
   });
-  const timing = { now: 10 * HOUR_MS, receivedAt: 10 * HOUR_MS, attempts: 1, settings };
+  const timing = {
+    now: 10 * HOUR_MS,
+    receivedAt: 10 * HOUR_MS,
+    attempts: 1,
+    settings,
+    delayNoticeAt: null as number | null,
+  };
   const verdict = (type: Verdict['type']): Verdict => ({ type, trouble: TROUBLE });
   const cases: [string, Verdict['type'], Partial<typeof timing>, 'failed' | number][] = [
     ['failed', 'failed', {}, 'failed'],
@@ -130,7 +139,14 @@ describe('whenNext', () => {
     ['third wait', 'deferred', { attempts: 3 }, 30 * MINUTE_MS],
     ['the last wait repeats', 'deferred', { attempts: 9 }, 30 * MINUTE_MS],
     ['five minutes to confirm', 'confirm', { attempts: 2 }, 5 * MINUTE_MS],
-    ['lifetime just not over', 'deferred', { receivedAt: 5 * HOUR_MS + 1 }, 10 * MINUTE_MS],
+    ['never later than the lifetime ends', 'deferred', { receivedAt: 5 * HOUR_MS + 1 }, 1],
+    ['never later than the delay notice is due', 'deferred', { delayNoticeAt: 10 * HOUR_MS + 7 }, 7],
+    [
+      'a delay notice that is due makes nothing sooner',
+      'deferred',
+      { delayNoticeAt: 10 * HOUR_MS },
+      10 * MINUTE_MS,
+    ],
     ['lifetime over', 'deferred', { receivedAt: 5 * HOUR_MS }, 'failed'],
     ['lifetime over while confirming', 'confirm', { receivedAt: 0 }, 'failed'],
     ['own trouble never ends it, and is soon looked at again', 'own', { receivedAt: 0 }, 10_000],
@@ -147,17 +163,45 @@ describe('whenNext', () => {
     });
   }
 
-  it('a delay notice is due once, when old enough, never to the null sender', () => {
-    const late = {
-      ...timing,
-      receivedAt: 6 * HOUR_MS,
-      settings: { ...settings, delayNoticeMs: 4 * HOUR_MS },
-    };
-    assert.equal(isDelayNoticeDue(late, false, 'a@b'), true);
-    assert.equal(isDelayNoticeDue(late, true, 'a@b'), false);
-    assert.equal(isDelayNoticeDue(late, false, ''), false);
-    assert.equal(isDelayNoticeDue({ ...late, now: late.now - 1 }, false, 'a@b'), false);
-    assert.equal(isDelayNoticeDue({ ...late, settings }, false, 'a@b'), false);
+  it('a delay notice is due once, when old enough, never to the null sender, and only to who wants it', () => {
+    const message = { sender: 'a@b', receivedAt: 6 * HOUR_MS };
+    const recipient = { dsn: NO_RECIPIENT_DSN, delayNoticeSent: false };
+    const rules = { delayNoticeMs: 4 * HOUR_MS };
+    const at = delayNoticeTime(message, recipient, rules);
+    assert.equal(at, 10 * HOUR_MS);
+    assert.equal(isDelayNoticeDue({ ...timing, delayNoticeAt: at }), true);
+    assert.equal(isDelayNoticeDue({ ...timing, delayNoticeAt: at, now: timing.now - 1 }), false);
+    assert.equal(isDelayNoticeDue(timing), false);
+    assert.equal(delayNoticeTime(message, { ...recipient, delayNoticeSent: true }, rules), null);
+    assert.equal(delayNoticeTime({ ...message, sender: '' }, recipient, rules), null);
+    assert.equal(delayNoticeTime(message, recipient, { delayNoticeMs: 0 }), null);
+    for (const [notify, expected] of [
+      [['NEVER'], null],
+      [['SUCCESS', 'FAILURE'], null],
+      [['DELAY'], at],
+    ] as const) {
+      assert.equal(delayNoticeTime(message, { ...recipient, dsn: { notify, orcpt: null } }, rules), expected);
+    }
+  });
+
+  it('foretells the attempts the schedule will make, to the last', () => {
+    for (const attempts of [1, 2, 5]) {
+      const start = { ...timing, attempts, receivedAt: 9 * HOUR_MS };
+      const made: number[] = [];
+      const first = whenNext(verdict('deferred'), start);
+      for (let next = first; next !== 'failed'; ) {
+        made.push(next);
+        next = whenNext(verdict('deferred'), { ...start, now: next, attempts: attempts + made.length });
+      }
+      assert.deepEqual(retryOutlook(first as number, start), {
+        nextAttemptAt: made[0],
+        attempts: made.length,
+        giveUpAt: made.at(-1),
+      });
+      assert.equal(made.at(-1), start.receivedAt + settings.queueLifetimeMs);
+    }
+    const endless = { ...timing, settings: { retryScheduleMs: [1000], queueLifetimeMs: 30 * 24 * HOUR_MS } };
+    assert.equal(retryOutlook(endless.now + 1000, endless).attempts, 1001);
   });
 });
 

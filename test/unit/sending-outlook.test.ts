@@ -35,18 +35,18 @@ test('fallback off: each kind retried by its rule, then the notice of its row', 
       retryAfterSeconds.join(' '),
     ]),
     [
-      ['no-answer', '4.4.3', 'retry', 'mx', '600 4200 7800 11400'],
+      ['no-answer', '4.4.3', 'retry', 'mx', '600 4200 7800 10800'],
       ['nxdomain', '5.1.2', 'retry', 'mx', '300'],
       ['no-address', '5.4.4', 'retry', 'mx', '300'],
-      ['unreachable', '4.4.1', 'retry', 'mx', '600 4200 7800 11400'],
+      ['unreachable', '4.4.1', 'retry', 'mx', '600 4200 7800 10800'],
       ['self', '5.4.6', 'notice', null, ''],
-      ['spoke', null, 'retry', 'mx', '600 4200 7800 11400'],
+      ['spoke', null, 'retry', 'mx', '600 4200 7800 10800'],
       ['refused', null, 'notice', null, ''],
     ],
   );
   assert.equal(
     outlook[0]?.text,
-    'tried again after 10m, 1h, 1h, 1h, then failure notice 4.4.3 ' +
+    'tried again after 10m, 1h, 1h, 50m, then failure notice 4.4.3 ' +
       '(no fallback to the SMTP host: it is off)',
   );
   assert.match(outlook[4]?.text ?? '', /^failure notice 5\.4\.6 at once/);
@@ -98,7 +98,7 @@ test('a server that spoke: the next one, then again, never the SMTP host; one th
   const [spoke, refused] = told({ fallbackToSmtpHost: true }).slice(-2);
   assert.equal(
     spoke?.text,
-    'the next server first; when none takes it, tried again after 10m, 1h, 1h, 1h, then failure notice with ' +
+    'the next server first; when none takes it, tried again after 10m, 1h, 1h, 50m, then failure notice with ' +
       "the server's own status, 4.4.2 when it was lost (no fallback to the SMTP host: the server spoke)",
   );
   assert.equal(refused?.text, "failure notice with the server's own words and status at once");
@@ -149,7 +149,7 @@ test('the times foretold are those the judge gives a message that waits', () => 
   const settings = makeSettings({ retryScheduleMs: [MINUTE_MS, HOUR_MS], queueLifetimeMs: HOUR_MS });
   const failure = { kind: 'no-answer', status: '4.4.3', action: 'retry', text: '' } as const;
   const receivedAt = 1_000_000;
-  const second = { now: receivedAt + MINUTE_MS, receivedAt, attempts: 2, settings };
+  const second = { now: receivedAt + MINUTE_MS, receivedAt, attempts: 2, settings, delayNoticeAt: null };
   const [foretold] = outlookOf(MX, settings);
   const next = whenNext(judgeRouteFailure(failure, 'no-answer'), second);
   assert.equal(next, receivedAt + (foretold?.retryAfterSeconds[1] ?? 0) * 1000);

@@ -1,6 +1,7 @@
 /** What the sender's tests stand on: a queue in memory, routes by hand, settings, and a running Sender. */
 
 import { EventEmitter, once } from 'node:events';
+import { NO_MESSAGE_DSN, NO_RECIPIENT_DSN } from '../../src/mail/dsn.ts';
 import type { MessageId } from '../../src/mail/message-id.ts';
 import type { NoticeRequest } from '../../src/notices/contract.ts';
 import type { Route, RouteFailure, RouteHost, RouteOptions, Target } from '../../src/routing/contract.ts';
@@ -118,7 +119,15 @@ export class FakeQueue extends EventEmitter {
         smtputf8: false,
         eightBit: false,
       },
-      ...{ header: 'Received: here\r\n', noticeFor: null, rows, body: bytes, ...changes },
+      ...{
+        header: 'Received: here\r\n',
+        noticeFor: null,
+        dsn: NO_MESSAGE_DSN,
+        requireTls: false,
+        rows,
+        body: bytes,
+        ...changes,
+      },
     });
     return id;
   }
@@ -296,6 +305,7 @@ function newRecipient(
     destination: address.slice(address.lastIndexOf('@') + 1),
     ...{ via: null, attempts: 0, nextAttemptAt: 0, lastReply: null, lastKind: null, delayNoticeSent: false },
     crashes: 0,
+    dsn: NO_RECIPIENT_DSN,
     ...changes,
   };
 }
@@ -359,6 +369,8 @@ export interface World {
   fallback: (kind: RouteFailureKind) => Route | null;
   redecide: (recipient: QueuedRecipient) => Redecision | Promise<Redecision>;
   makeNoticesFails: boolean;
+  /** Errors thrown by the next calls of `makeNotices`. */
+  readonly noticeErrors: Error[];
   /** Adds a message, wakes the sender and waits until `settles` more claims are settled. */
   send(message: NewMessage, settles?: number): Promise<MessageId>;
 }
@@ -383,6 +395,8 @@ export function makeWorld(
     },
     redecide: async (recipient) => world.redecide(recipient),
     makeNotices: async (request) => {
+      const error = world.noticeErrors.shift();
+      if (error !== undefined) throw error;
       if (world.makeNoticesFails) throw new Error('no notices today');
       world.notices.push(request);
       return [];
@@ -405,6 +419,7 @@ export function makeWorld(
       };
     },
     makeNoticesFails: false,
+    noticeErrors: [],
     onLog: () => undefined,
     send: async (message, settles = 1) => {
       const wanted = queue.settled.length + settles;

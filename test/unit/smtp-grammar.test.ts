@@ -116,12 +116,23 @@ test('MAIL: what is refused', () => {
     ['FROM:<a@b.example> SMTPUTF8 SMTPUTF8', '501 5.5.4'],
     ['FROM:<a@b.example> -X=1', '501 5.5.4'],
     ['FROM:<a@b.example> X=1=2', '501 5.5.4'],
-    ['FROM:<a@b.example> RET=HDRS', '555 5.5.4'],
+    ['FROM:<a@b.example> X-OTHER=HDRS', '555 5.5.4'],
+    ['FROM:<a@b.example> RET', '501 5.5.4'],
+    ['FROM:<a@b.example> RET=ALL', '501 5.5.4'],
+    ['FROM:<a@b.example> RET=FULL RET=HDRS', '501 5.5.4'],
+    ['FROM:<a@b.example> ENVID', '501 5.5.4'],
+    ['FROM:<a@b.example> ENVID=a+2', '501 5.5.4'],
+    ['FROM:<a@b.example> ENVID=a+0Ab', '501 5.5.4'],
+    ['FROM:<a@b.example> ENVID=a+2b', '501 5.5.4'],
+    ['FROM:<a@b.example> ENVID=1 ENVID=2', '501 5.5.4'],
+    [`FROM:<a@b.example> ENVID=${'x'.repeat(101)}`, '501 5.5.4'],
+    ['FROM:<a@b.example> REQUIRETLS=yes', '501 5.5.4'],
     ['FROM:<a@b.example> AUTH', '501 5.5.4'],
-    ['FROM:<> ENVID=1', '555 5.5.4'],
   ];
   for (const [argument, status] of cases) assertFails(parseMail(argument), status, argument);
 });
+
+const NOTHING = { dsn: { ret: null, envid: null }, requireTls: false };
 
 test('MAIL: parameters', () => {
   const parameters = (text: string) => {
@@ -129,13 +140,17 @@ test('MAIL: parameters', () => {
     assert.ok(result.ok, text);
     return result.value.parameters;
   };
-  assert.deepEqual(parameters(''), { sizeBytes: null, body: null, smtputf8: false });
-  assert.deepEqual(parameters('  size=0 '), { sizeBytes: 0, body: null, smtputf8: false });
+  assert.deepEqual(parameters(''), { ...NOTHING, sizeBytes: null, body: null, smtputf8: false });
+  assert.deepEqual(parameters('  size=0 '), { ...NOTHING, sizeBytes: 0, body: null, smtputf8: false });
   assert.deepEqual(parameters(' BODY=8bitMIME SMTPUTF8 SIZE=123'), {
+    ...NOTHING,
     sizeBytes: 123,
     body: '8BITMIME',
     smtputf8: true,
   });
+  assert.deepEqual(parameters(' ret=hdrs envid=QQ+2B314').dsn, { ret: 'HDRS', envid: 'QQ+2B314' });
+  assert.equal(parameters(` ENVID=${'x'.repeat(100)} RET=FULL`).dsn.ret, 'FULL');
+  assert.equal(parameters(' requiretls').requireTls, true);
   assert.equal(parameters(' BODY=7BIT').body, '7BIT');
   assert.equal(parameters(` SIZE=${'9'.repeat(20)}`).sizeBytes, 1e20);
 });
@@ -152,8 +167,8 @@ test('RCPT', () => {
   for (const [argument, text, domain] of cases) {
     const result = parseRcpt(argument, false);
     assert.ok(result.ok, argument);
-    assert.equal(result.value.text, text);
-    assert.equal(result.value.domain, domain);
+    assert.equal(result.value.recipient.text, text);
+    assert.equal(result.value.recipient.domain, domain);
   }
   assert.ok(parseRcpt('TO:<ü@b.example>', true).ok);
   assertFails(parseRcpt('TO:<ü@b.example>', false), '553 5.6.7', 'without SMTPUTF8');
@@ -161,8 +176,46 @@ test('RCPT', () => {
   assertFails(parseRcpt('TO:<user>', false), '501 5.1.3', 'no domain');
   assertFails(parseRcpt('TO:a@b.example', false), '501 5.1.3', 'no brackets');
   assertFails(parseRcpt('FROM:<a@b.example>', false), '501 5.5.4', 'FROM');
-  assertFails(parseRcpt('TO:<a@b.example> NOTIFY=NEVER', false), '555 5.5.4', 'NOTIFY');
+  assertFails(parseRcpt('TO:<a@b.example> RET=FULL', false), '555 5.5.4', 'RET');
   assertFails(parseRcpt('TO:<a@b.example> =', false), '501 5.5.4', 'malformed parameter');
+});
+
+test('RCPT: what is asked of notices', () => {
+  const dsn = (text: string, smtputf8 = false) => {
+    const result = parseRcpt(`TO:<a@b.example> ${text}`, smtputf8);
+    assert.ok(result.ok, text);
+    return result.value.dsn;
+  };
+  assert.deepEqual(dsn(''), { notify: null, orcpt: null });
+  assert.deepEqual(dsn('notify=never').notify, ['NEVER']);
+  assert.deepEqual(dsn('NOTIFY=delay,Success').notify, ['DELAY', 'SUCCESS']);
+  assert.equal(dsn('ORCPT=rfc822;a+2Bb@b.example').orcpt, 'rfc822;a+2Bb@b.example');
+  assert.equal(dsn('ORCPT=x400;/C+3DDE/').orcpt, 'x400;/C+3DDE/');
+  // Kept in the form any server takes (RFC 6533 §3).
+  assert.equal(dsn('ORCPT=utf-8;jos\\x{E9}\\x{2B}x@b.example').orcpt, 'utf-8;jos\\x{E9}\\x{2B}x@b.example');
+  assert.equal(dsn('ORCPT=utf-8;josé@b.example', true).orcpt, 'utf-8;jos\\x{E9}@b.example');
+  assert.equal(dsn(`ORCPT=rfc822;${'a'.repeat(493)}`).orcpt?.length, 500);
+  const cases = [
+    ['NOTIFY', '501 5.5.4'],
+    ['NOTIFY=NEVER,DELAY', '501 5.5.4'],
+    ['NOTIFY=DELAY,DELAY', '501 5.5.4'],
+    ['NOTIFY=SOMETIMES', '501 5.5.4'],
+    ['NOTIFY=DELAY,', '501 5.5.4'],
+    ['NOTIFY=NEVER NOTIFY=NEVER', '501 5.5.4'],
+    ['ORCPT', '501 5.5.4'],
+    ['ORCPT=a@b.example', '501 5.5.4'],
+    ['ORCPT=rfc822;', '501 5.5.4'],
+    ['ORCPT=;a@b.example', '501 5.5.4'],
+    ['ORCPT=rfc822;a+2bb@b.example', '501 5.5.4'],
+    ['ORCPT=rfc822;a+0D+0AX:y', '501 5.5.4'],
+    ['ORCPT=rfc822;a@b ORCPT=rfc822;a@b', '501 5.5.4'],
+    [`ORCPT=rfc822;${'a'.repeat(494)}`, '501 5.5.4'],
+    ['ORCPT=utf-8;a\\x{D800}', '501 5.5.4'],
+    ['ORCPT=utf-8;a\\x{0A}', '501 5.5.4'],
+    ['ORCPT=utf-8;a\\y', '501 5.5.4'],
+    ['ORCPT=utf-8;josé@b.example', '553 5.6.7'],
+  ] as const;
+  for (const [text, status] of cases) assertFails(parseRcpt(`TO:<a@b.example> ${text}`, false), status, text);
 });
 
 test('BDAT', () => {

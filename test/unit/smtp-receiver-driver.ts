@@ -18,6 +18,7 @@ export const POLICY: ReceiverPolicy = {
   startTls: false,
   auth: 'never',
   signInRequired: false,
+  requireTls: true,
 };
 
 /** A submission listener towards a client elsewhere, and towards one on this machine. */

@@ -35,7 +35,7 @@ test('greeting and EHLO announce what is honoured, and no more', () => {
   assert.equal(
     new Driver().feed(HELLO),
     '250-mx.example.org\r\n250-PIPELINING\r\n250-SIZE 500\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n' +
-      '250-ENHANCEDSTATUSCODES\r\n250 CHUNKING\r\n',
+      '250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n250 DSN\r\n',
   );
   assert.match(new Driver(LOOSE).feed(HELLO), /^250-SIZE 0\r$/m);
   assert.equal(new Driver().feed('HELO client\r\n'), '250 mx.example.org\r\n');
@@ -120,6 +120,9 @@ test('each command in each state', () => {
   }
 });
 
+const PLAIN =
+  '{"sizeBytes":null,"body":null,"smtputf8":false,"dsn":{"ret":null,"envid":null},"requireTls":false}';
+
 test('a message by DATA: dots, order of actions, and what is pipelined behind it', () => {
   const outcome = run([`${ENVELOPE}DATA\r\nSubject: x\r\n\r\n..dot\r\n.\r\n${MAIL}NOOP\r\nQUIT\r\n`]);
   assert.deepEqual(outcome.messages, ['Subject: x\r\n\r\n.dot\r\n']);
@@ -133,11 +136,11 @@ test('a message by DATA: dots, order of actions, and what is pipelined behind it
   ]);
   assert.deepEqual(outcome.log, [
     '{"type":"hello","name":"client.example.com","extended":true}',
-    'mail sender@example.com {"sizeBytes":null,"body":null,"smtputf8":false}',
+    `mail sender@example.com ${PLAIN}`,
     'rcpt rcpt@example.org',
     'data false',
     '{"type":"end","sizeBytes":20,"eightBit":false,"failure":null}',
-    'mail sender@example.com {"sizeBytes":null,"body":null,"smtputf8":false}',
+    `mail sender@example.com ${PLAIN}`,
     '{"type":"reset"}',
     '{"type":"close","reason":"QUIT"}',
   ]);

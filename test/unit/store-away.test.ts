@@ -66,6 +66,7 @@ async function smtpPort(t: TestContext, world: World, storeAwayMs = world.awayMs
   const trace = new Trace(Buffer.alloc(32));
   const server = new SmtpServer({
     ...{ hostname: 'mail.here.test', settings, storage, storeAwayMs, trace, decision, log },
+    makeNotices: async () => [],
     ...{ tls: null, signIn: null, submission: new Submission(decision.directory, settings) },
   });
   const { port } = await server.listen('127.0.0.1', 0);

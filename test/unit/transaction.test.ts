@@ -14,8 +14,14 @@ it('a store that gives no more message numbers puts the message off and frees it
       throw new StorageError('unavailable', 'no more numbers');
     },
   };
-  const parameters = { sizeBytes: null, body: null, smtputf8: false };
-  const transaction = new Transaction(storage as Storage, new Trace(Buffer.alloc(32)), null, parameters);
+  const dsn = { ret: null, envid: null };
+  const parameters = { sizeBytes: null, body: null, smtputf8: false, dsn, requireTls: false };
+  const deps = {
+    storage: storage as Storage,
+    trace: new Trace(Buffer.alloc(32)),
+    makeNotices: async () => [],
+  };
+  const transaction = new Transaction(deps, null, parameters);
   transaction.openBody();
   const client = { kind: 'external', address: '192.0.2.1', user: null } as const;
   const facts = {

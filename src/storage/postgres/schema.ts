@@ -166,9 +166,18 @@ const OWNER: readonly string[] = [
 /** Who put the whole queue on hold. */
 const HOLD_AUTHOR: readonly string[] = ['ALTER TABLE sequence ADD COLUMN note text'];
 
+/** What the sender asked to be told of. */
+const DSN: readonly string[] = [
+  'ALTER TABLE message ADD COLUMN dsn_ret text',
+  'ALTER TABLE message ADD COLUMN dsn_envid text',
+  'ALTER TABLE message ADD COLUMN require_tls integer NOT NULL DEFAULT 0',
+  'ALTER TABLE recipient ADD COLUMN dsn_notify integer',
+  'ALTER TABLE recipient ADD COLUMN dsn_orcpt text',
+];
+
 /** Step n brings a store from version n to n + 1; a step that was released is never edited. */
 export const MIGRATIONS: readonly (readonly string[])[] = [
-  ...[VERSION_1, ACCESS_AND_SEARCH, CREDENTIALS, OWNER, HOLD_AUTHOR],
+  ...[VERSION_1, ACCESS_AND_SEARCH, CREDENTIALS, OWNER, HOLD_AUTHOR, DSN],
 ];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 

@@ -1,5 +1,6 @@
 /** Rows of many messages on their way into the tables, a statement for each table. */
-import type { AcceptInput, NewRecipient } from '../contract.ts';
+import { NO_MESSAGE_DSN, NO_RECIPIENT_DSN, notifyNumber } from '../../mail/dsn.ts';
+import type { AcceptInput, NewRecipient, NoticeInput } from '../contract.ts';
 import { StorageError } from '../contract.ts';
 import { type HoldAll, queueOnHold } from '../shared/claims.ts';
 import { CHUNK_BYTES, DELIVERED, HELD, QUEUED, sourceKindNumber } from '../shared/rows.ts';
@@ -96,7 +97,7 @@ export class WriteBatch {
   }
 
   addMessage(input: Omit<AcceptInput, 'body'>, bodyId: number, sizeBytes: number): void {
-    const { id, source, sender, header, receivedAt, recipients } = input;
+    const { id, source, sender, header, receivedAt, recipients, dsn = NO_MESSAGE_DSN } = input;
     const open = recipients.filter((recipient) => !isLocal(recipient)).length;
     this.#messages.push({
       id,
@@ -116,8 +117,20 @@ export class WriteBatch {
       header,
       notice_for: input.noticeFor ?? null,
       subject: input.subject ?? null,
+      dsn_ret: dsn.ret,
+      dsn_envid: dsn.envid,
+      require_tls: input.requireTls === true ? 1 : 0,
     });
     this.addRecipients({ id, bodyId, sizeBytes, sender, header, receivedAt }, recipients, 0, null);
+  }
+
+  addNotice(notice: NoticeInput): void {
+    const { id, content, recipients } = notice;
+    const chunks = chunksOf(id, 0, content);
+    this.chunks.push(...chunks);
+    const refs = WriteBatch.refsOf(recipients);
+    this.addBody({ id, refs, sizeBytes: content.byteLength, chunks: chunks.length });
+    this.addMessage(notice, id, content.byteLength);
   }
 
   /** Adds recipients from position `first`; local ones are delivered. Their mailboxes are locked already. */
@@ -128,7 +141,7 @@ export class WriteBatch {
     decidedAt: number | null,
   ): void {
     recipients.forEach((recipient, n) => {
-      const { address, original, rule, to } = recipient;
+      const { address, original, rule, to, dsn = NO_RECIPIENT_DSN } = recipient;
       const row = {
         message_id: message.id,
         idx: first + n,
@@ -136,6 +149,8 @@ export class WriteBatch {
         original,
         rule,
         decided_at: decidedAt,
+        dsn_notify: notifyNumber(dsn.notify),
+        dsn_orcpt: dsn.orcpt,
       };
       if (isLocal(recipient)) {
         this.#deliver(message, recipient);
@@ -194,22 +209,25 @@ export class WriteBatch {
 }
 
 const MESSAGE_COLUMNS = `id, body_id, sender, size, received_at, finished_at, open_count, source_kind, source_address,
-  source_helo, source_user, source_protocol, smtputf8, eight_bit, header, notice_for, subject`;
+  source_helo, source_user, source_protocol, smtputf8, eight_bit, header, notice_for, subject, dsn_ret, dsn_envid, require_tls`;
 const INSERT_MESSAGES = `INSERT INTO message (${MESSAGE_COLUMNS}) SELECT ${MESSAGE_COLUMNS}
   FROM json_to_recordset($1::json) AS x (id bigint, body_id bigint, sender text, size bigint, received_at bigint,
     finished_at bigint, open_count integer, source_kind integer, source_address text, source_helo text,
     source_user text, source_protocol text, smtputf8 integer, eight_bit integer, header text, notice_for bigint,
-    subject text)`;
+    subject text, dsn_ret text, dsn_envid text, require_tls integer)`;
 
 /** New ones are made searchable beside the mail. */
 const INSERT_TO_SEARCH = `INSERT INTO search_todo (id) SELECT id FROM json_to_recordset($1::json) AS x (id bigint)
   ON CONFLICT (id) DO NOTHING`;
 
 const INSERT_RECIPIENTS = `INSERT INTO recipient
-  (message_id, idx, address, original, rule, state, destination, via, next_attempt_at, due_at, decided_at)
-  SELECT message_id, idx, address, original, rule, state, destination, via, due_at, due_at, decided_at
+  (message_id, idx, address, original, rule, state, destination, via, next_attempt_at, due_at, decided_at,
+   dsn_notify, dsn_orcpt)
+  SELECT message_id, idx, address, original, rule, state, destination, via, due_at, due_at, decided_at,
+    dsn_notify, dsn_orcpt
   FROM json_to_recordset($1::json) AS x (message_id bigint, idx integer, address text, original text, rule text,
-    state integer, destination text, via text, due_at bigint, decided_at bigint)`;
+    state integer, destination text, via text, due_at bigint, decided_at bigint,
+    dsn_notify integer, dsn_orcpt text)`;
 
 const INSERT_ENTRIES = `INSERT INTO mailbox_message
   (mailbox_id, uid, body_id, size, flags, modseq, received_at, message_id, sender, header)

@@ -1,10 +1,4 @@
-import {
-  CRASHES_UNTIL_HELD,
-  type NoticeInput,
-  type RecipientOutcome,
-  type SettleInput,
-  StorageError,
-} from '../contract.ts';
+import { CRASHES_UNTIL_HELD, type RecipientOutcome, type SettleInput, StorageError } from '../contract.ts';
 import { type HoldAll, queueOnHold, readToken, setAside } from '../shared/claims.ts';
 import {
   CLAIM_ATTEMPT,
@@ -17,14 +11,7 @@ import {
 } from '../shared/rows.ts';
 import { type JsonRow, numbers, type Runner } from './connection.ts';
 import type { Outcome } from './lane.ts';
-import {
-  accountsOf,
-  checkAccounts,
-  chunksOf,
-  isLocal,
-  type MessageFacts,
-  WriteBatch,
-} from './write-batch.ts';
+import { accountsOf, checkAccounts, isLocal, type MessageFacts, WriteBatch } from './write-batch.ts';
 import { changeRefs } from './write-bodies.ts';
 import { queueState, type WriteContext } from './write-context.ts';
 import { lockMessages } from './write-events.ts';
@@ -183,16 +170,7 @@ class Settlement {
       const row = rows[n];
       if (row !== undefined) this.#settleOne(row, outcome);
     });
-    for (const notice of input.notices) this.#addNotice(notice);
-  }
-
-  #addNotice(notice: NoticeInput): void {
-    const { id, content, recipients } = notice;
-    const chunks = chunksOf(id, 0, content);
-    this.#batch.chunks.push(...chunks);
-    const refs = WriteBatch.refsOf(recipients);
-    this.#batch.addBody({ id, refs, sizeBytes: content.byteLength, chunks: chunks.length });
-    this.#batch.addMessage(notice, id, content.byteLength);
+    for (const notice of input.notices) this.#batch.addNotice(notice);
   }
 
   #settleOne(row: ClaimedRow, { result, via, lastReply, lastKind }: RecipientOutcome): void {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { MessageId } from '../../mail/message-id.ts';
 import type * as contract from '../contract.ts';
-import { type AcceptInput, type QueueSelector, StorageError } from '../contract.ts';
+import { type AcceptWithNotices, type QueueSelector, StorageError } from '../contract.ts';
 import type { AppPassword, CredentialStore, SignIn, SignInRecord } from '../credentials-contract.ts';
 import type { NodeDescription, NodeInfo } from '../nodes-contract.ts';
 import { BodyArea, PendingBody, type Tail } from './body-area.ts';
@@ -87,7 +87,7 @@ export abstract class OperationStorage extends SearchStorage implements contract
     return this.#bodies.handedOnBytes;
   }
 
-  async accept(input: AcceptInput): Promise<void> {
+  async accept(input: AcceptWithNotices): Promise<void> {
     const { body, ...rest } = input;
     if (!(body instanceof PendingBody))
       throw new StorageError('internal', 'the body is not from openWriter()');

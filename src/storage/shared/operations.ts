@@ -1,6 +1,6 @@
 /** The operations that the contract is made of, carried out by each engine. */
 import type {
-  AcceptInput,
+  AcceptWithNotices,
   Account,
   AddressEntry,
   Alias,
@@ -27,7 +27,7 @@ export interface Op<In, Out> {
 }
 
 /** An accepted message on its way to the writer; the bytes of its last chunk travel beside it. */
-export interface AcceptOp extends Omit<AcceptInput, 'body'> {
+export interface AcceptOp extends Omit<AcceptWithNotices, 'body'> {
   readonly bodyId: number;
   /** Chunks of the body written before. */
   readonly storedChunks: number;

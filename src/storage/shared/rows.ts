@@ -1,4 +1,5 @@
 /** What rows look like, and how they become the contract's values. */
+import { notifyOf } from '../../mail/dsn.ts';
 import type { MessageSource, QueuedMessage, QueuedRecipient, RecipientState } from '../contract.ts';
 
 /** Recipient states as stored; below `FIRST_FINAL` a recipient is still to be dealt with. */
@@ -58,6 +59,9 @@ export interface MessageRow {
   readonly eight_bit: number;
   readonly header: string;
   readonly notice_for: number | null;
+  readonly dsn_ret: 'FULL' | 'HDRS' | null;
+  readonly dsn_envid: string | null;
+  readonly require_tls: number;
 }
 
 export interface RecipientRow {
@@ -76,6 +80,8 @@ export interface RecipientRow {
   readonly delay_notice: number;
   readonly decided_at: number | null;
   readonly crashes: number;
+  readonly dsn_notify: number | null;
+  readonly dsn_orcpt: string | null;
 }
 
 export function recipientOf(row: RecipientRow): QueuedRecipient {
@@ -93,6 +99,7 @@ export function recipientOf(row: RecipientRow): QueuedRecipient {
     lastKind: row.last_kind,
     delayNoticeSent: row.delay_notice === 1,
     crashes: row.crashes,
+    dsn: { notify: notifyOf(row.dsn_notify), orcpt: row.dsn_orcpt },
   };
 }
 
@@ -113,6 +120,8 @@ export function messageOf(row: MessageRow, recipients: readonly RecipientRow[]):
     eightBit: row.eight_bit === 1,
     header: row.header,
     noticeFor: row.notice_for,
+    dsn: { ret: row.dsn_ret, envid: row.dsn_envid },
+    requireTls: row.require_tls === 1,
     recipients: recipients.map(recipientOf),
   };
 }

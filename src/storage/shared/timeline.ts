@@ -1,4 +1,5 @@
 /** The timeline of a message, from its rows. */
+import { decodeXtext, notifyOf, originalRecipient } from '../../mail/dsn.ts';
 import type { MessageEvent, QueuedMessage } from '../contract.ts';
 import type { RecipientRow } from './rows.ts';
 
@@ -27,18 +28,30 @@ export function timelineOf(
 
 /** What rows say by themselves needs no event row: receipt, decisions, delivery into mailboxes. */
 function impliedEvents(message: QueuedMessage, rows: readonly RecipientRow[]): MessageEvent[] {
-  const { receivedAt, source, sender, sizeBytes } = message;
+  const { receivedAt, source, sender, sizeBytes, dsn, requireTls } = message;
   const received: MessageEvent = {
     at: receivedAt,
     kind: 'received',
     recipient: null,
-    detail: { sender, sizeBytes, source },
+    detail: {
+      sender,
+      sizeBytes,
+      source,
+      ...(dsn.ret === null ? {} : { ret: dsn.ret }),
+      ...(dsn.envid === null ? {} : { envid: decodeXtext(dsn.envid) }),
+      ...(requireTls ? { requireTls } : {}),
+    },
   };
   const perRecipient = rows.flatMap((row): MessageEvent[] => {
     const at = row.decided_at ?? receivedAt;
     const { address: recipient, rule, original, destination } = row;
     const via = row.via === 'mailbox' ? 'mailbox' : null;
-    const decided: MessageEvent = { at, kind: 'decided', recipient, detail: { rule, original, destination } };
+    const asked = {
+      ...(row.dsn_notify === null ? {} : { notify: notifyOf(row.dsn_notify) }),
+      ...(row.dsn_orcpt === null ? {} : { orcpt: originalRecipient(row.dsn_orcpt).address }),
+    };
+    const detail = { rule, original, destination, ...asked };
+    const decided: MessageEvent = { at, kind: 'decided', recipient, detail };
     return via === null ? [decided] : [decided, { at, kind: 'delivered', recipient, detail: { via } }];
   });
   return [received, ...perRecipient];

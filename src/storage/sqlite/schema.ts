@@ -158,9 +158,18 @@ CREATE INDEX message_by_user ON message (source_user, received_at, id) WHERE sou
 /** Who put the whole queue on hold. */
 const HOLD_AUTHOR = 'ALTER TABLE sequence ADD COLUMN note TEXT;';
 
+/** What the sender asked to be told of; `dsn_notify` is 1 NEVER, 2 SUCCESS, 4 FAILURE, 8 DELAY, NULL when not asked. */
+const DSN = `
+ALTER TABLE message ADD COLUMN dsn_ret TEXT;
+ALTER TABLE message ADD COLUMN dsn_envid TEXT;
+ALTER TABLE message ADD COLUMN require_tls INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE recipient ADD COLUMN dsn_notify INTEGER;
+ALTER TABLE recipient ADD COLUMN dsn_orcpt TEXT;
+`;
+
 /** Step n brings a store from version n to n + 1; a step that was released is never edited. */
 export const MIGRATIONS: readonly string[] = [
-  ...[VERSION_1, VERSION_2, ACCESS_AND_SEARCH, CREDENTIALS, OWNER, HOLD_AUTHOR],
+  ...[VERSION_1, VERSION_2, ACCESS_AND_SEARCH, CREDENTIALS, OWNER, HOLD_AUTHOR, DSN],
 ];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 

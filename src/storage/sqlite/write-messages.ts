@@ -1,3 +1,4 @@
+import { NO_MESSAGE_DSN, NO_RECIPIENT_DSN, notifyNumber } from '../../mail/dsn.ts';
 import { findSubject } from '../../mail/subject.ts';
 import type { AcceptInput, NewEvent, NewRecipient, NoticeInput } from '../contract.ts';
 import { StorageError } from '../contract.ts';
@@ -48,13 +49,15 @@ export class MessageTables {
     this.#bodies = bodies;
     this.#insertMessage = db.prepare(`INSERT INTO message
       (id, body_id, sender, size, received_at, finished_at, open_count, source_kind, source_address, source_helo,
-       source_user, source_protocol, smtputf8, eight_bit, header, notice_for, subject)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`);
+       source_user, source_protocol, smtputf8, eight_bit, header, notice_for, subject,
+       dsn_ret, dsn_envid, require_tls)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`);
     this.#insertDelivered = db.prepare(`INSERT INTO recipient
-      (message_id, idx, address, original, rule, state, via, decided_at) VALUES (?, ?, ?, ?, ?, ${DELIVERED}, 'mailbox', ?)`);
+      (message_id, idx, address, original, rule, state, via, decided_at, dsn_notify, dsn_orcpt)
+      VALUES (?, ?, ?, ?, ?, ${DELIVERED}, 'mailbox', ?, ?, ?)`);
     this.#insertQueued = db.prepare(`INSERT INTO recipient
-      (message_id, idx, address, original, rule, state, destination, next_attempt_at, due_at, decided_at)
-      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9)`);
+      (message_id, idx, address, original, rule, state, destination, next_attempt_at, due_at, decided_at,
+       dsn_notify, dsn_orcpt) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11)`);
     this.#nextUid = db.prepare(`UPDATE mailbox SET uidnext = uidnext + 1, modseq = modseq + 1
       WHERE account_id = ? AND name = 'INBOX' RETURNING id, uidnext - 1 AS uid, modseq`);
     this.#insertEntry = db.prepare(`INSERT INTO mailbox_message
@@ -78,6 +81,8 @@ export class MessageTables {
       this.#bodies.complete({ bodyId, storedChunks, sizeBytes, refs }, tail),
     );
     if (recipients.length === 0) throw new StorageError('internal', 'a message needs a recipient');
+    this.addEvents(input.id, input.events ?? []);
+    for (const notice of input.notices ?? []) this.acceptNotice(notice);
   }
 
   acceptNotice(notice: NoticeInput): void {
@@ -96,7 +101,7 @@ export class MessageTables {
     sizeBytes: number,
     putBody: (refs: number) => void,
   ): void {
-    const { id, source, recipients } = input;
+    const { id, source, recipients, dsn = NO_MESSAGE_DSN } = input;
     const local = recipients.filter(isLocal).length;
     const open = recipients.length - local;
     // Each mailbox entry refers to the body, and the message itself while it has something to send.
@@ -119,6 +124,9 @@ export class MessageTables {
       input.header,
       input.noticeFor ?? null,
       input.subject ?? null,
+      dsn.ret,
+      dsn.envid,
+      input.requireTls === true ? 1 : 0,
     );
     this.#toSearch(id);
     const facts = {
@@ -143,8 +151,9 @@ export class MessageTables {
       const index = first + n;
       if (isLocal(recipient)) {
         this.#deliver(message, recipient);
-        const { address, original, rule } = recipient;
-        this.#insertDelivered.run(message.id, index, address, original, rule, decidedAt);
+        const { address, original, rule, dsn = NO_RECIPIENT_DSN } = recipient;
+        const asked = [notifyNumber(dsn.notify), dsn.orcpt] as const;
+        this.#insertDelivered.run(message.id, index, address, original, rule, decidedAt, ...asked);
       } else {
         this.#queue(message, recipient, index, decidedAt);
       }
@@ -155,7 +164,7 @@ export class MessageTables {
     if (recipient.to.type !== 'queue') return;
     const now = Date.now();
     const dueAt = recipient.to.notBefore ?? now;
-    const { address, original, rule, to } = recipient;
+    const { address, original, rule, to, dsn = NO_RECIPIENT_DSN } = recipient;
     const state = this.restingState(message.id, address);
     this.#insertQueued.run(
       message.id,
@@ -167,6 +176,8 @@ export class MessageTables {
       to.destination,
       dueAt,
       decidedAt,
+      notifyNumber(dsn.notify),
+      dsn.orcpt,
     );
     if (state === QUEUED && dueAt <= now) this.#context.flags.queued = true;
   }

@@ -16,6 +16,7 @@ interface Received {
   readonly protocol: string;
   readonly user: string;
   readonly secure: boolean;
+  readonly wishes: string;
 }
 
 interface AttemptWords {
@@ -52,16 +53,16 @@ const story = {
   maybeTwice: 'The message may have arrived all the same.',
   recipients: (count: number) => `${count} recipients`,
   madeHere: (size: string) => `Made by CMail itself, ${size}.`,
-  received: ({ size, sender, local, address, helo, protocol, user, secure }: Received) =>
+  received: ({ size, sender, local, address, helo, protocol, user, secure, wishes }: Received) =>
     [
       `${size} from ${sender === '' ? 'the null sender <>' : sender},`,
       `brought by the ${local ? 'local client' : 'external source'} ${address}, which calls itself ${helo || '(nothing)'},`,
-      `by ${protocol}, ${secure ? 'with TLS' : 'without TLS'}, ${user === '' ? 'not signed in' : `signed in as ${user}`}.`,
+      `by ${protocol}, ${secure ? 'with TLS' : 'without TLS'}, ${user === '' ? 'not signed in' : `signed in as ${user}`}${wishes === '' ? '' : `; ${wishes}`}.`,
     ].join(' '),
   receivedFrom: (sender: string, size: string) =>
     `${size} from ${sender === '' ? 'the null sender <>' : sender}.`,
-  decided: (whom: string, from: string, destination: string, because: string) =>
-    `${whom}${from === '' ? '' : ` (for ${from})`} ${destination === '' ? 'stays here' : `waits to be sent to ${destination}`}: ${because}.`,
+  decided: (whom: string, from: string, destination: string, because: string, wishes: string) =>
+    `${whom}${from === '' ? '' : ` (for ${from})`} ${destination === '' ? 'stays here' : `waits to be sent to ${destination}`}: ${because}${wishes === '' ? '' : `; ${wishes}`}.`,
   decidedAgain: (whom: string, into: string, because: string) =>
     `${whom} was decided again and now goes to ${into}: ${because}.`,
   attempt: ({ whom, way, fallback, sender, took, failure }: AttemptWords) =>
@@ -77,7 +78,8 @@ const story = {
   delivered: (whom: string, where: string, tls: string, reply: string) =>
     `${whom} was handed to ${where}, ${tls}: ${reply}`,
   deliveredHere: (whom: string) => `${whom} has it in the mailbox.`,
-  failed: (whom: string, status: string, reason: string) => `${whom} failed for good, ${status}: ${reason}.`,
+  failed: (whom: string, status: string, reason: string, wishes: string) =>
+    `${whom} failed for good, ${status}: ${reason}${wishes === '' ? '' : `; nobody is told: ${wishes}`}.`,
   notice: (kind: string, whom: string, to: string) =>
     `A ${kind} notice about ${whom} went${to === '' ? ' out' : ` to ${to}`}.`,
   toNotice: (id: string) => `Story of the notice, ${id}`,

@@ -1,5 +1,11 @@
 /** A message's events as a story: a sentence each, with what stands below it. */
-import { ROUTE_WORDS, ruleWords, STAGE_WORDS } from '../../../../src/mail/story-words.ts';
+import {
+  notifyWords,
+  ROUTE_WORDS,
+  ruleWords,
+  STAGE_WORDS,
+  wishWords,
+} from '../../../../src/mail/story-words.ts';
 import type { StoryEvent } from '../../api/messages.ts';
 import { bytes, duration } from '../../parts/format.ts';
 import type { Tone } from '../../parts/tone.ts';
@@ -70,7 +76,10 @@ export function chapterOf(event: StoryEvent): Chapter {
     case 'delivered':
       return { ...base, text: deliveredText(whom, detail) };
     case 'failed':
-      return { ...base, text: words.failed(whom, text(detail.status), text(detail.reason)) };
+      return {
+        ...base,
+        text: words.failed(whom, text(detail.status), text(detail.reason), notifyWords(detail.notify)),
+      };
     case 'notice':
       return { ...base, text: noticeText(whom, detail), messages: noticeIds(detail) };
     case 'held':
@@ -85,7 +94,7 @@ export function chapterOf(event: StoryEvent): Chapter {
   }
 }
 
-function receivedText({ sender, sizeBytes, source }: Record<string, unknown>): string {
+function receivedText({ sender, sizeBytes, source, ...wishes }: Record<string, unknown>): string {
   // An account that only received it is not told who brought it.
   if (source === undefined)
     return words.receivedFrom(text(sender), typeof sizeBytes === 'number' ? bytes(sizeBytes) : '');
@@ -103,14 +112,18 @@ function receivedText({ sender, sizeBytes, source }: Record<string, unknown>): s
     protocol: text(protocol),
     user: text(user),
     secure,
+    wishes: wishWords(wishes),
   });
 }
 
-function decidedText(whom: string, { rule, original, destination, into }: Record<string, unknown>): string {
+function decidedText(
+  whom: string,
+  { rule, original, destination, into, notify }: Record<string, unknown>,
+): string {
   const because = ruleWords(text(rule));
   if (Array.isArray(into)) return words.decidedAgain(whom, into.map(text).join(', '), because);
   const from = typeof original === 'string' && original !== whom ? original : '';
-  return words.decided(whom, from, text(destination), because);
+  return words.decided(whom, from, text(destination), because, notifyWords(notify));
 }
 
 function attempt(recipient: string | null, detail: Record<string, unknown>) {
