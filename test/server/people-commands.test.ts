@@ -43,11 +43,15 @@ it('tells DNS records, app passwords, sign-ins and bans, and the certificate in 
   // Sign-in in clear is for this machine alone, also when a proxy says so.
   assert.match(await attempt('192.0.2.7'), /^538 5\.7\.11/);
   for (let n = 0; n < 3; n += 1) assert.match(await attempt('127.0.0.7'), /^535 5\.7\.8/);
-  const history = await cmail.json<{ outcome: string; address: string; reason: string }[]>([
-    'account',
-    'sign-ins',
-    'ann@here.test',
-  ]);
+  // The client has its answer before the history has it.
+  const history = await cmail.waitFor('three sign-ins to be kept', async () => {
+    const rows = await cmail.json<{ outcome: string; address: string; reason: string }[]>([
+      'account',
+      'sign-ins',
+      'ann@here.test',
+    ]);
+    return rows.length === 3 && rows;
+  });
   assert.deepEqual(
     history.map(({ outcome, address, reason }) => [outcome, address, reason]),
     Array.from({ length: 3 }, () => ['refused', '127.0.0.7', 'wrong password']),
