@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { verifyPassword } from '../directory/password.ts';
 import { formatMessageId, parseMessageId } from '../mail/message-id.ts';
 import { decodeSubject } from '../mail/subject.ts';
-import { ownRecipients, ownStory, summary } from '../queue/own-story.ts';
+import { ownRecipients, ownStory, stateOfShown } from '../queue/own-story.ts';
 import type { Account, Alias } from '../storage/contract.ts';
 import type { OwnMessage } from '../storage/owner-contract.ts';
 import { type AdminContext, OperationError } from './context.ts';
@@ -157,7 +157,7 @@ function rowJson({ id, receivedAt, rawSubject, sizeBytes, ...message }: OwnMessa
     receivedAt: new Date(receivedAt).toISOString(),
     sent,
     received,
-    state: summary(message.recipients.map(({ state }) => state)),
+    state: stateOfShown(recipients),
     recipients: recipients.slice(0, LISTED_RECIPIENTS),
     recipientCount: recipients.length,
   };

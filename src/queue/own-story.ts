@@ -98,7 +98,14 @@ function addressed(rows: readonly Row[]): OwnRecipientJson[] {
   });
 }
 
-export function summary(states: readonly RecipientState[]): FoundState {
+/** The state of a message by those of the recipients its owner is shown. */
+export function stateOfShown(recipients: readonly OwnRecipientJson[]): FoundState {
+  const order: readonly FoundState[] = ['waiting', 'held', 'failed', 'delivered'];
+  const states = new Set(recipients.map(({ state }) => state));
+  return order.find((state) => states.has(state)) ?? 'deleted';
+}
+
+function summary(states: readonly RecipientState[]): FoundState {
   if (states.includes('queued') || states.includes('sending')) return 'waiting';
   if (states.includes('held')) return 'held';
   if (states.includes('failed')) return 'failed';

@@ -2,95 +2,28 @@
  * Who is refused: the decision for one recipient, in the order BEHAVIOUR.md gives. RCPT, a queued
  * recipient's next attempt and explain all ask here; nothing else decides.
  */
-import { type Directory, type Found, findUser } from '../directory/directory.ts';
-import { type Address, parseAddress } from '../mail/address.ts';
+import { type Found, findUser } from '../directory/directory.ts';
+import type { Address } from '../mail/address.ts';
 import { describeError } from '../mail/failure.ts';
-import { ACCOUNT_FORWARD, accountForwardRule } from '../mail/forward-rule.ts';
-import { type Reply, reply } from '../mail/reply.ts';
-import type { RouteStep, Target } from '../routing/contract.ts';
-import type { Settings } from '../settings/values.ts';
-import type { Account, Domain, LocalDelivery, NewRecipient } from '../storage/contract.ts';
-import type { Client } from './client.ts';
-import type { NoticeRate } from './notice-rate.ts';
-import type { Srs } from './srs.ts';
+import { ACCOUNT_FORWARD } from '../mail/forward-rule.ts';
+import { reply } from '../mail/reply.ts';
+import type { Target } from '../routing/contract.ts';
+import type { Account, Domain } from '../storage/contract.ts';
+import {
+  ACCEPTED,
+  accountTrouble,
+  type Decision,
+  type DecisionDependencies,
+  type DecisionRequest,
+  end,
+  local,
+  step,
+  toQueue,
+  type Work,
+} from './decision-work.ts';
+import { type Expansion, expand, expandForward } from './expansion.ts';
 
-/** Targets of one RCPT after every alias is followed. */
-const MAX_EXPANSION = 1_000;
-const MAX_ALIAS_DEPTH = 10;
-
-export interface DecisionRequest {
-  readonly recipient: Address;
-  /** What RCPT said, when a queued recipient is decided again; default `recipient`. */
-  readonly original?: string;
-  readonly client: Client;
-  /** Envelope sender, null for the null reverse-path. */
-  readonly sender: Address | null;
-  /** `SIZE=` of MAIL, 0 when unknown. */
-  readonly declaredSizeBytes: number;
-  readonly settings: Settings;
-  /** RCPT counts against the notice rate and asks forward hosts; explain does neither; queue never denies relaying. */
-  readonly purpose: 'rcpt' | 'queue' | 'explain';
-}
-
-export interface Decision {
-  readonly decision: 'local' | 'external' | 'refused' | 'notice' | 'postmaster' | 'deferred';
-  /** Name of the rule that decided. */
-  readonly rule: string;
-  readonly reply: Reply;
-  /** Empty unless accepted. */
-  readonly recipients: readonly NewRecipient[];
-  /** Where a queued recipient itself goes; null when it is expanded or not accepted. */
-  readonly target: Target | null;
-  /** A hosted domain sent outward. */
-  readonly assumedExternal: boolean;
-  readonly steps: readonly RouteStep[];
-}
-
-/** Whether a forward host knows a recipient; the words of its refusal when it does not. */
-export type AskForwardHost = (
-  host: string,
-  port: number,
-  recipient: string,
-) => Promise<'known' | 'unknown' | 'unreachable'>;
-
-export interface DecisionDependencies {
-  readonly directory: Directory;
-  readonly noticeRate: NoticeRate;
-  readonly askForwardHost: AskForwardHost;
-  readonly srs: Srs;
-  /** True for an address literal of this server, such as `[127.0.0.1]`. */
-  readonly isOwnLiteral: (domain: string) => boolean;
-}
-
-const ACCEPTED = (address: string): Reply => reply(250, '2.1.5', `<${address}> recipient ok`);
-
-/** Everything one decision needs on its way, and the steps it leaves. */
-interface Work extends DecisionRequest {
-  readonly deps: DecisionDependencies;
-  readonly steps: RouteStep[];
-}
-
-function step(work: Work, text: string): void {
-  work.steps.push({ kind: 'rule', text });
-}
-
-function end(
-  work: Work,
-  decision: Decision['decision'],
-  rule: string,
-  answer: Reply,
-  rest: Partial<Pick<Decision, 'recipients' | 'target' | 'assumedExternal'>> = {},
-): Decision {
-  return {
-    decision,
-    rule,
-    reply: answer,
-    recipients: rest.recipients ?? [],
-    target: rest.target ?? null,
-    assumedExternal: rest.assumedExternal ?? false,
-    steps: work.steps,
-  };
-}
+export type { AskForwardHost, Decision, DecisionDependencies, DecisionRequest } from './decision-work.ts';
 
 /** Rule of a decision that could not be made. */
 export const DIRECTORY_UNAVAILABLE = 'directory-unavailable';
@@ -204,15 +137,6 @@ function queued(work: Work, address: Address, rule: string, assumedExternal: boo
   });
 }
 
-function toQueue(work: Work, address: Address, rule: string): NewRecipient {
-  return {
-    address: address.text,
-    original: work.original ?? work.recipient.text,
-    rule,
-    to: { type: 'queue', destination: address.domain },
-  };
-}
-
 /** A local part that would ask the next server to relay (RFC 5321 §3.6.1, appendix F.2). */
 function asksToRelay(address: Address): boolean {
   return /[%!@]/.test(address.localPart);
@@ -279,60 +203,9 @@ function decideAccount(work: Work, account: Account, rule: string): Promise<Deci
   });
 }
 
-function accountTrouble(work: Work, account: Account): Decision | null {
-  const shown = work.recipient.text;
-  if (!account.enabled) {
-    step(work, `the account ${account.address} is disabled`);
-    return end(
-      work,
-      'refused',
-      'account-disabled',
-      reply(550, '5.2.1', `<${shown}> this mailbox is disabled`),
-    );
-  }
-  const { quotaBytes, usedBytes } = account;
-  // What does not go into the mailbox needs no room there.
-  if (account.forward?.keep === false) return null;
-  if (quotaBytes !== null && (usedBytes >= quotaBytes || usedBytes + work.declaredSizeBytes > quotaBytes)) {
-    step(work, `the account ${account.address} is over its quota: ${usedBytes} of ${quotaBytes} bytes`);
-    const answer = reply(452, '4.2.2', `<${shown}> this mailbox is full; please try again later`);
-    return end(work, 'deferred', 'over-quota', answer);
-  }
-  return null;
-}
-
-function local(work: Work, account: Account, rule: string): NewRecipient {
-  const original = work.original ?? work.recipient.text;
-  const sender = work.sender?.text ?? '';
-  const differs = original.toLowerCase() !== account.address.toLowerCase();
-  const delivery: LocalDelivery = {
-    accountId: account.id,
-    header: `Return-Path: <${sender}>\r\nDelivered-To: ${account.address}\r\n${differs ? `X-Original-To: ${original}\r\n` : ''}`,
-  };
-  return { address: account.address, original, rule, to: { type: 'local', delivery } };
-}
-
-/** A target still to be followed. */
-interface Lead {
-  readonly text: string;
-  /** Of the recipients it becomes. */
-  readonly rule: string;
-  /** The account whose own forward leads there; what cannot be forwarded stays in its mailbox. */
-  readonly forwarder: Account | null;
-}
-
-interface Expansion {
-  readonly recipients: NewRecipient[];
-  /** The first reason why a target could not be used. */
-  trouble: Decision | null;
-}
-
 /** The account's own forward: its targets, and its mailbox too where a copy is kept or nothing else is left. */
 async function decideAccountForward(work: Work, account: Account, rule: string): Promise<Decision> {
-  const expansion: Expansion = { recipients: [], trouble: null };
-  const seen = new Set([work.recipient.text.toLowerCase()]);
-  await follow(work, intoAccount(work, account, rule, expansion, seen), expansion, seen);
-  return endExpansion(work, expansion, ACCOUNT_FORWARD);
+  return endExpansion(work, await expandForward(work, account, rule), ACCOUNT_FORWARD);
 }
 
 /** Alias, catch-all and address forwards: every target followed to mailboxes and outward addresses. */
@@ -352,141 +225,6 @@ function endExpansion(work: Work, expansion: Expansion, rule: string): Decision 
   return end(work, anyLocal ? 'local' : 'external', rule, ACCEPTED(work.recipient.text), {
     recipients: expansion.recipients,
   });
-}
-
-async function expand(work: Work, targets: readonly string[], rule: string): Promise<Expansion> {
-  const expansion: Expansion = { recipients: [], trouble: null };
-  const seen = new Set<string>([work.recipient.text.toLowerCase()]);
-  const level = targets.map((text) => ({ text, rule, forwarder: null }));
-  return follow(work, level, expansion, seen);
-}
-
-async function follow(
-  work: Work,
-  first: readonly Lead[],
-  expansion: Expansion,
-  seen: Set<string>,
-): Promise<Expansion> {
-  let level = first;
-  for (let depth = 0; level.length > 0 && depth < MAX_ALIAS_DEPTH; depth += 1) {
-    const next: Lead[] = [];
-    for (const lead of level) {
-      const key = lead.text.toLowerCase();
-      if (seen.has(key)) continue;
-      seen.add(key);
-      if (seen.size > MAX_EXPANSION) return tooLarge(work, expansion);
-      next.push(...(await expandOne(work, lead, expansion, seen)));
-    }
-    level = next;
-  }
-  return level.length > 0 ? tooLarge(work, expansion) : expansion;
-}
-
-function tooLarge(work: Work, expansion: Expansion): Expansion {
-  step(
-    work,
-    `the alias leads to more than ${MAX_EXPANSION} addresses or is more than ${MAX_ALIAS_DEPTH} deep`,
-  );
-  expansion.recipients.length = 0;
-  const answer = reply(
-    550,
-    '5.2.4',
-    `<${work.recipient.text}> this list expands to too many addresses or levels`,
-  );
-  expansion.trouble = end(work, 'refused', 'alias-too-large', answer);
-  return expansion;
-}
-
-/** Follows one target; what it leads to further is returned, what it is in the end goes into the expansion. */
-async function expandOne(
-  work: Work,
-  lead: Lead,
-  expansion: Expansion,
-  seen: Set<string>,
-): Promise<readonly Lead[]> {
-  const { text, rule, forwarder } = lead;
-  const follows = (targets: readonly string[]) => targets.map((target) => ({ ...lead, text: target }));
-  const parsed = parseAddress(text);
-  if (!parsed.ok) {
-    step(work, `the target ${text} is not a valid address and is left out`);
-    return [];
-  }
-  const address = parsed.value;
-  const domain = await work.deps.directory.domain(address.domain);
-  if (domain === null || (domain.forward !== null && 'host' in domain.forward)) {
-    if (domain === null && forwarder !== null && !work.settings.externalForwards) {
-      step(work, `forwarding to other servers is turned off: mail for ${address.text} stays in the mailbox`);
-      deliver(work, forwarder, 'account', expansion);
-      return [];
-    }
-    step(work, `${address.text} goes to the outgoing queue`);
-    expansion.recipients.push(toQueue(work, address, rule));
-    return [];
-  }
-  if (domain.forward !== null) return follows([domain.forward.address]);
-  const found = await findUser(work.deps.directory, address.localPart, domain);
-  if (found.type === 'alias') return follows(found.alias.targets);
-  if (found.type === 'catch-all') return follows([found.target]);
-  if (found.type === 'unknown' && forwarder !== null) {
-    step(work, `the target ${address.text} does not exist: its mail stays in the mailbox`);
-    deliver(work, forwarder, 'account', expansion);
-    return [];
-  }
-  const account = found.type === 'account' ? found.account : await postmasterFor(work, address);
-  if (account === null) return [];
-  const trouble = accountTrouble(work, account);
-  if (trouble !== null && forwarder !== null) {
-    step(work, `what cannot be forwarded to ${account.address} stays with ${forwarder.address}`);
-    deliver(work, forwarder, 'account', expansion);
-    return [];
-  }
-  if (trouble !== null) {
-    if (expansion.trouble?.decision !== 'deferred') expansion.trouble = trouble;
-    return [];
-  }
-  if (found.type === 'account' && account.forward !== null) {
-    return intoAccount(work, account, rule, expansion, seen);
-  }
-  step(work, `${address.text} is delivered to the account ${account.address}`);
-  deliver(work, account, rule, expansion);
-  return [];
-}
-
-/**
- * An account that forwards: where to. Its mailbox gets the message too when a copy is kept, or when every target was
- * met already, as when two accounts forward to each other: mail is never dropped for that.
- */
-function intoAccount(
-  work: Work,
-  account: Account,
-  rule: string,
-  expansion: Expansion,
-  seen: Set<string>,
-): readonly Lead[] {
-  const { targets = [], keep = true } = account.forward ?? {};
-  seen.add(account.address.toLowerCase());
-  const left = targets.filter((target) => !seen.has(target.toLowerCase()));
-  const words = keep ? 'and keeps a copy' : 'and keeps no copy';
-  step(work, `the account ${account.address} forwards to ${targets.join(', ')} ${words}`);
-  if (left.length === 0) step(work, `these were met already, so the mail stays with ${account.address}`);
-  if (keep || left.length === 0) deliver(work, account, rule, expansion);
-  const forwarded = { rule: accountForwardRule(account.address), forwarder: account };
-  return left.map((text) => ({ text, ...forwarded }));
-}
-
-/** Into the mailbox, once. */
-function deliver(work: Work, account: Account, rule: string, expansion: Expansion): void {
-  const there = expansion.recipients.some(
-    ({ to }) => to.type === 'local' && to.delivery.accountId === account.id,
-  );
-  if (!there) expansion.recipients.push(local(work, account, rule));
-}
-
-/** A target that does not exist in a hosted domain is a mistake of ours: its mail is kept by postmaster. */
-async function postmasterFor(work: Work, address: Address): Promise<Account | null> {
-  const own = await work.deps.directory.entry(`postmaster@${address.domain}`);
-  step(work, `the target ${address.text} does not exist: its mail goes to postmaster`);
-  return own?.type === 'account' ? own.account : work.deps.directory.postmaster();
 }
 
 /** The three rows of the table for a user that is unknown. */

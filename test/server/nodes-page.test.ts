@@ -1,7 +1,7 @@
 /** The page of two servers on one PostgreSQL: who signed in at one is signed in at the other, and is out at both. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ask, shaped, signIn } from '../support/api.ts';
+import { ask, browserOf, shaped, signIn } from '../support/api.ts';
 import type { Cmail } from '../support/cmail.ts';
 import { startNodes } from '../support/nodes.ts';
 import { startPostgres } from '../support/postgres-server.ts';
@@ -40,4 +40,33 @@ test('sessions and tokens of the page are valid on every node, and end on every 
 
   assert.equal((await asAnna(b, 'DELETE', '/session')).status, 204);
   for (const server of [a, b]) assert.equal((await asAnna(server, 'GET', '/domains')).status, 401);
+});
+
+test('a session of an account is valid on every node, and ends on every node', async (t) => {
+  if (!requirePostgres(t)) return;
+  const database = await startPostgres();
+  t.after(() => database.close());
+  const bert = 'bert@here.test';
+  const { nodes } = await startNodes(t, database, { count: 2, domains: ['here.test'] });
+  const [a, b] = nodes.map(({ cmail }) => cmail);
+  assert.ok(a !== undefined && b !== undefined);
+  const root = await signIn(a);
+  for (const address of ['boss@here.test', bert]) {
+    shaped('addAccount', await root.send('POST', '/accounts', { address, password: 'secret-password' }));
+  }
+  const enter = async (server: Cmail) => {
+    const body = { name: bert, password: 'secret-password' };
+    return browserOf(server, await ask(server, 'POST', '/api/v1/session', { body })).cookie;
+  };
+  const status = async (server: Cmail, cookie: string) =>
+    (await ask(server, 'GET', '/api/v1/me', { headers: { cookie } })).status;
+  const first = await enter(a);
+  for (const server of [a, b]) assert.equal(await status(server, first), 200);
+  await root.send('PATCH', `/accounts/${bert}`, { enabled: false });
+  for (const server of [a, b]) assert.equal(await status(server, first), 401);
+  await root.send('PATCH', `/accounts/${bert}`, { enabled: true });
+  const second = await enter(b);
+  await a.set({ 'page.accounts': 'off' });
+  assert.equal(await status(a, second), 401);
+  await b.waitFor('the other node to hear of it', async () => (await status(b, second)) === 401);
 });

@@ -43,11 +43,15 @@ it('tells DNS records, app passwords, sign-ins and bans, and the certificate in 
   // Sign-in in clear is for this machine alone, also when a proxy says so.
   assert.match(await attempt('192.0.2.7'), /^538 5\.7\.11/);
   for (let n = 0; n < 3; n += 1) assert.match(await attempt('127.0.0.7'), /^535 5\.7\.8/);
-  const history = await cmail.json<{ outcome: string; address: string; reason: string }[]>([
-    'account',
-    'sign-ins',
-    'ann@here.test',
-  ]);
+  // The client has its answer before the history has it.
+  const history = await cmail.waitFor('three sign-ins to be kept', async () => {
+    const rows = await cmail.json<{ outcome: string; address: string; reason: string }[]>([
+      'account',
+      'sign-ins',
+      'ann@here.test',
+    ]);
+    return rows.length === 3 && rows;
+  });
   assert.deepEqual(
     history.map(({ outcome, address, reason }) => [outcome, address, reason]),
     Array.from({ length: 3 }, () => ['refused', '127.0.0.7', 'wrong password']),
@@ -67,4 +71,51 @@ it('tells DNS records, app passwords, sign-ins and bans, and the certificate in 
   });
   assert.equal(findings.find(({ topic }) => topic === 'tls')?.level, 'warning');
   assert.ok(!cmail.logText().includes('wrong one') && !cmail.logText().includes(WRONG.slice(11)));
+});
+
+it("an account's forward is set, shown, explained, told in the story and taken away by command", async (t) => {
+  const cmail = await startCmail(t, {
+    domains: ['here.test'],
+    accounts: [{ address: 'ann@here.test' }, { address: 'bob@here.test' }],
+  });
+  const forward = (...words: string[]) => cmail.run(['account', 'forward', 'ann@here.test', ...words]);
+  assert.match(await forward(), /^no forward$/m);
+  assert.match(
+    await forward('--to', 'bob@here.test,x@far.test', '--keep', 'off'),
+    /ann@here\.test forwards to bob@here\.test, x@far\.test, without a copy/,
+  );
+  assert.match(await forward(), /^forwards to bob@here\.test, x@far\.test, without a copy$/m);
+  for (const words of [
+    ['none', '--to', 'x@far.test'],
+    ['--to', 'x@far.test', '--keep', 'perhaps'],
+    ['nobody'],
+  ]) {
+    assert.equal((await cmail.cli(['account', 'forward', 'ann@here.test', ...words])).code, 2);
+  }
+  const itself = await cmail.cli(['account', 'forward', 'ann@here.test', '--to', 'ann@here.test']);
+  assert.equal(itself.code, 1);
+  assert.match(itself.stderr, /leads back to ann@here\.test/);
+  const explained = await cmail.run(['explain', 'ann@here.test']);
+  assert.match(
+    explained,
+    /the account ann@here\.test forwards to bob@here\.test, x@far\.test and keeps no copy/,
+  );
+
+  const client = await connect({ ...cmail.listeners.smtp, localAddress: '127.0.0.2' });
+  await client.greeting();
+  await client.command('EHLO client.test');
+  const { id } = await client.sendMessage({
+    from: 'y@away.test',
+    to: ['ann@here.test'],
+    data: 'Subject: x\r\n\r\nx\r\n',
+  });
+  client.destroy();
+  const story = await cmail.run(['message', id ?? '']);
+  assert.match(story, /the account ann@here\.test forwards its mail there/);
+  assert.match(await forward('none'), /ann@here\.test forwards to nobody/);
+  const audit = await cmail.run(['audit']);
+  assert.match(
+    audit,
+    /account\.forward +ann@here\.test forwards to bob@here\.test, x@far\.test, without a copy kept/,
+  );
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { NO_MESSAGE_DSN, NO_RECIPIENT_DSN } from '../../src/mail/dsn.ts';
 import { accountForwardRule } from '../../src/mail/forward-rule.ts';
-import { ownStory } from '../../src/queue/own-story.ts';
+import { ownStory, stateOfShown } from '../../src/queue/own-story.ts';
 import type { MessageEvent, QueuedMessage, QueuedRecipient } from '../../src/storage/contract.ts';
 
 function recipient(index: number, address: string, rest: Partial<QueuedRecipient> = {}): QueuedRecipient {
@@ -111,6 +111,8 @@ describe("the owner's view of a message", () => {
     );
     assert.doesNotMatch(JSON.stringify(story), /carol|dora|home\.test|root/);
     assert.match(JSON.stringify(story), /laptop/);
+    // Bob's forward failed, which is not the sender's to know.
+    assert.equal(stateOfShown(story?.recipients ?? []), 'delivered');
   });
 
   it('shows whoever forwards the own forward', () => {
