@@ -31,8 +31,9 @@ export function whyWaiting(recipient: QueuedRecipient, context: WhyContext): str
   if (state !== 'queued') return null;
   const rule = context.holdingRule(recipient.destination ?? '');
   if (rule !== null) {
-    const release = `the rule for ${rule} holds it (smtp.destinationRules), and it is neither tried nor given up until the rule holds it no more`;
-    return `${address} is held: ${release}${lastWords(recipient, context)}${toldWords(recipient, context)}.`;
+    const release = `the rule for ${rule} holds it (smtp.destinationRules), and it is neither tried nor given up, nor its sender told, until the rule holds it no more`;
+    const told = recipient.delayNoticeSent ? toldWords(recipient, context) : '';
+    return `${address} is held: ${release}${lastWords(recipient, context)}${told}.`;
   }
   const since = `${address} waits since ${iso(context.message.receivedAt)}`;
   const reason = reasonOf(recipient, context);

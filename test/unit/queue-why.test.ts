@@ -50,7 +50,7 @@ const ROWS: readonly [string, Partial<QueuedRecipient>, Partial<WhyContext>, str
     'a rule holds its destination',
     { attempts: 0, destination: 'far.test' },
     { holdingRule: (destination) => (destination === 'far.test' ? '*.test' : null) },
-    'x@far.test is held: the rule for *.test holds it (smtp.destinationRules), and it is neither tried nor given up until the rule holds it no more; the sender is not told yet: a delay notice is due from 2026-11-22T14:00:00.000Z.',
+    'x@far.test is held: the rule for *.test holds it (smtp.destinationRules), and it is neither tried nor given up, nor its sender told, until the rule holds it no more.',
   ],
   [
     'not tried yet',
