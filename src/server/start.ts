@@ -5,6 +5,7 @@ import { ControlServer } from '../admin/control-server.ts';
 import { AdminServer } from '../admin/http/server.ts';
 import { TrafficCounter } from '../admin/traffic.ts';
 import { SignIn } from '../directory/sign-in.ts';
+import { SignInThrottle } from '../directory/sign-in-throttle.ts';
 import { proxyList } from '../listening/arrival.ts';
 import { describeError, ok, type Result } from '../mail/failure.ts';
 import type { Authenticate } from '../pop3/connection.ts';
@@ -126,7 +127,11 @@ function assemble(core: Core, { tls, acme }: Pick<Parts, 'tls' | 'acme'>, log: L
   };
   const traffic = new TrafficCounter();
   const sender = new Sender(outgoing, config.store.kind === 'sqlite' ? {} : SHARED_STORE);
-  const signIn = new SignIn(storage, log);
+  const signIn = new SignIn(
+    storage,
+    log,
+    new SignInThrottle(Date.now, () => current().strangers.signInBanMs),
+  );
   const submission = new Submission(decision.directory, current);
   const isProxy = proxyList(config.proxies);
   const receiving = {

@@ -75,6 +75,14 @@ describe('AUTH', () => {
     assert.ok(driver.closed);
   });
 
+  it('closes after three refusals that are for now, too: who is banned begins anew each time', () => {
+    const driver = new Driver(LOCAL);
+    const output = driver.feed(`EHLO c\r\n${`AUTH PLAIN ${b64('\0a\0later')}\r\n`.repeat(4)}`);
+    assert.equal(output.match(/^454 /gm)?.length, 3);
+    assert.match(output, /421 4\.7\.0 Too many failed sign-ins/);
+    assert.ok(driver.closed);
+  });
+
   it('is not told the password in any log line of the tests, and forgets it', () => {
     const driver = new Driver(LOCAL);
     driver.feed(`EHLO c\r\nAUTH PLAIN ${GOOD}\r\n`);
