@@ -10,7 +10,7 @@ import {
   NEAR_END_MS,
   RENEW,
   SELF_SIGNED,
-  SELF_SIGNED_MEND,
+  selfSignedMend,
 } from './tls-service.ts';
 
 const DAY_MS = 86_400_000;
@@ -30,7 +30,7 @@ export async function checkTls(
           'tls',
           'a self-signed certificate will be made at the first start',
           MEANING,
-          SELF_SIGNED_MEND,
+          selfSignedMend(config.acme !== null),
         ),
       ];
     }
@@ -42,12 +42,12 @@ export async function checkTls(
       error('tls', onDisk.failure, meaning, 'Mend the file; a running server takes it over by itself.'),
     ];
   }
-  return (inUse ?? onDisk.value).map((one) => judge(one, config.hostname));
+  return (inUse ?? onDisk.value).map((one) => judge(one, config));
 }
 
 const MEANING = 'Mail programs warn of it or refuse it.';
 
-function judge(state: CertificateState, hostname: string): CheckFinding {
+function judge(state: CertificateState, { hostname, acme }: NodeConfig): CheckFinding {
   const { file, names, validUntil, daysLeft, ownMade } = state;
   const end = endWords(state);
   if (end !== null && daysLeft < 0) return error('tls', end, 'Mail programs refuse to connect.', RENEW);
@@ -55,9 +55,10 @@ function judge(state: CertificateState, hostname: string): CheckFinding {
     const meaning = `Less than ${NEAR_END_MS / DAY_MS} days are left; then mail programs refuse to connect.`;
     return warning('tls', end, meaning, RENEW);
   }
-  if (ownMade) return warning('tls', SELF_SIGNED, MEANING, SELF_SIGNED_MEND);
+  const mend = selfSignedMend(acme !== null);
+  if (ownMade) return warning('tls', SELF_SIGNED, MEANING, mend);
   const text = `the certificate ${file} for ${names.join(', ')} is good until ${validUntil}`;
-  if (state.selfSigned) return warning('tls', `${text}, but signed by itself`, MEANING, SELF_SIGNED_MEND);
+  if (state.selfSigned) return warning('tls', `${text}, but signed by itself`, MEANING, mend);
   if (names.length > 0 && !names.includes(hostname)) return fine('tls', `${text} (not for ${hostname})`);
   return fine('tls', text);
 }

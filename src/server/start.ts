@@ -75,6 +75,7 @@ export async function runServer(config: NodeConfig): Promise<number> {
       pageFolder: PAGE_FOLDER,
       version: await programVersion(),
       log,
+      tls: parts.tls,
     });
     const listeners = await openListeners(parts, config);
     if (typeof listeners === 'string') {
@@ -186,6 +187,7 @@ async function tryListen(
 ): Promise<{ address: string; port: number } | string> {
   try {
     if (name === 'admin' && admin !== null) return await admin.listen(host, port);
+    if (name === 'adminTls' && admin !== null) return await admin.listenTls(host, port);
     const implicitTls = name === 'submissions' || name === 'pop3s';
     if (name === 'pop3' || name === 'pop3s') return await pop3.listen(host, port, { implicitTls });
     const service = name === 'smtp' ? 'smtp' : 'submission';
