@@ -1,8 +1,9 @@
 /** The part of `check` that looks at the certificates this server shows its clients. */
 import type { CheckFinding } from '../admin/context.ts';
 import { error, fine, warning } from '../admin/finding.ts';
+import { isLoopbackName } from '../settings/networks.ts';
 import { issuedFile } from './acme-service.ts';
-import type { NodeConfig } from './config.ts';
+import { endpointText, type NodeConfig } from './config.ts';
 import {
   type CertificateState,
   certificatesOnDisk,
@@ -15,8 +16,28 @@ import {
 
 const DAY_MS = 86_400_000;
 
-/** Without a server what is on disk; with one what it uses, and that it is what is on disk. */
+/** Without a server what is on disk; with one what it uses, and that it is what is on disk. And what is open in clear. */
 export async function checkTls(
+  config: NodeConfig,
+  inUse: readonly CertificateState[] | null,
+): Promise<readonly CheckFinding[]> {
+  return [...(await checkCertificates(config, inUse)), ...checkAdminInClear(config)];
+}
+
+/** Passwords of administrators must not cross a network in clear. */
+function checkAdminInClear({ admin }: NodeConfig): readonly CheckFinding[] {
+  if (admin === null || isLoopbackName(admin.host)) return [];
+  return [
+    warning(
+      'tls',
+      `the admin listener ${endpointText(admin)} speaks HTTP in clear and is not on a loopback address`,
+      'Without a proxy with TLS in front of it, passwords of administrators can be read on the network.',
+      'Open listen.adminTls in cmail.toml for other machines, and listen.admin on 127.0.0.1 only.',
+    ),
+  ];
+}
+
+async function checkCertificates(
   config: NodeConfig,
   inUse: readonly CertificateState[] | null,
 ): Promise<readonly CheckFinding[]> {

@@ -175,8 +175,8 @@ describe('certificates from files', () => {
 describe('check', () => {
   it('warns before the end, of a missing file, and of a certificate of its own', async (t) => {
     const folder = await temporaryFolder(t);
-    const config = (tls: TlsConfig) =>
-      ({ tls, data: folder, hostname: 'mail.a.test' }) as unknown as NodeConfig;
+    const config = (tls: TlsConfig, more: Partial<NodeConfig> = {}) =>
+      ({ tls, data: folder, hostname: 'mail.a.test', acme: null, admin: null, ...more }) as NodeConfig;
     const none = { main: null, extra: [] };
     const [before] = await checkTls(config(none), null);
     assert.match(`${before?.level} ${before?.text}`, /^warning a self-signed certificate will be made/);
@@ -184,6 +184,14 @@ describe('check', () => {
     assert.ok(result.ok);
     const [own] = await checkTls(config(none), result.value.state());
     assert.match(`${own?.level} ${own?.text}`, /^warning TLS uses a certificate that CMail made/);
+
+    const inClear = await checkTls(config(none, { admin: { host: '0.0.0.0', port: 80 } }), null);
+    assert.match(
+      inClear.map(({ level, text }) => `${level} ${text}`).join('\n'),
+      /warning the admin listener 0\.0\.0\.0:80 speaks HTTP in clear/,
+    );
+    const onLoopback = await checkTls(config(none, { admin: { host: '127.0.0.9', port: 80 } }), null);
+    assert.equal(onLoopback.length, 1);
 
     // The tests' certificates last two days.
     const main = await pair(t, folder, 'main', ['mail.a.test']);
