@@ -142,11 +142,18 @@ it('10,000 wrong passwords from one network are no way in and in nobody’s way'
     work(guessByPop3, cmail.listeners.pop3),
   ]).flat();
   const flood = Promise.all(workers);
-  flood.catch(() => undefined);
+  let broken: unknown = null;
+  flood.catch((error: unknown) => {
+    broken = error;
+  });
+  const meanwhile = async (): Promise<void> => {
+    if (broken !== null) throw broken;
+    ids.push(await useMail(cmail, ELSEWHERE, `meanwhile ${ids.length}`));
+  };
 
   const ids: string[] = [];
   const banned = async (): Promise<Status['bans'][number] | undefined> => {
-    ids.push(await useMail(cmail, ELSEWHERE, `meanwhile ${ids.length}`));
+    await meanwhile();
     return (await cmail.json<Status>(['status'])).bans.find(({ network }) => network === GUESSING);
   };
   try {
@@ -156,7 +163,7 @@ it('10,000 wrong passwords from one network are no way in and in nobody’s way'
     await cmail.waitFor(
       '10,000 guesses',
       async () => {
-        ids.push(await useMail(cmail, ELSEWHERE, `meanwhile ${ids.length}`));
+        await meanwhile();
         return tally.guesses >= GUESSES;
       },
       WAIT_MS,
