@@ -23,7 +23,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   pop3: ['mailbox', 'listening', 'mail'],
   sending: ['smtp', 'routing', 'settings', 'dns', 'mail'],
   receiving: ['smtp', 'directory', 'settings', 'storage', 'queue', 'listening', 'mail'],
-  admin: ['settings', 'directory', 'queue', 'storage', 'dns', 'mail'],
+  admin: ['settings', 'directory', 'queue', 'storage', 'dns', 'listening', 'mail'],
   acme: ['mail'],
   cli: ['admin', 'server', 'settings', 'mail'],
 };

@@ -14,6 +14,7 @@ const MAX_NETWORK_DELAY_MS = 10_000;
 const MAX_ACCOUNT_DELAY_MS = 4_000;
 /** Failures of one network within `FORGET_MS` that ban it. */
 export const FAILURES_UNTIL_BAN = 20;
+/** The first ban, where the settings say nothing else. */
 const FIRST_BAN_MS = 10 * 60_000;
 const MAX_BAN_MS = 24 * 60 * 60_000;
 /** Tries of one network that wait or are being checked. */
@@ -41,12 +42,14 @@ export type Admission =
 
 export class SignInThrottle {
   readonly #now: () => number;
+  readonly #firstBanMs: () => number;
   readonly #networks = new Map<string, Failures>();
   readonly #accounts = new Map<string, Failures>();
   readonly #underWay = new Map<string, number>();
 
-  constructor(now: () => number = Date.now) {
+  constructor(now: () => number = Date.now, firstBanMs: () => number = () => FIRST_BAN_MS) {
     this.#now = now;
+    this.#firstBanMs = firstBanMs;
   }
 
   /** Whether a try may be made now and after what wait; `done()` is to be called when it is over. */
@@ -55,7 +58,8 @@ export class SignInThrottle {
     const failures = this.#known(this.#networks, network);
     if (failures !== null && failures.bannedUntil > now) {
       const minutes = Math.ceil((failures.bannedUntil - now) / 60_000);
-      const text = `Too many failed sign-ins from ${network}; try again in ${minutes} minutes`;
+      const wait = minutes === 1 ? 'a minute' : `${minutes} minutes`;
+      const text = `Too many failed sign-ins from ${network}; try again in ${wait}`;
       return { ok: false, text };
     }
     const underWay = this.#underWay.get(network) ?? 0;
@@ -81,7 +85,7 @@ export class SignInThrottle {
     const failures = this.#count(this.#networks, network);
     if (failures.count < FAILURES_UNTIL_BAN) return;
     failures.bans += 1;
-    failures.bannedUntil = this.#now() + Math.min(MAX_BAN_MS, FIRST_BAN_MS * 2 ** (failures.bans - 1));
+    failures.bannedUntil = this.#now() + Math.min(MAX_BAN_MS, this.#firstBanMs() * 2 ** (failures.bans - 1));
     failures.count = 0;
   }
 

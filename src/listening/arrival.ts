@@ -24,6 +24,8 @@ export interface ArrivalOptions {
   readonly isProxy: IsProxy;
   /** TLS from the first byte; null for none. */
   readonly implicitTls: TlsProvider | null;
+  /** For the handshake then; default `HANDSHAKE_LIMIT_MS`. */
+  readonly handshakeLimitMs?: number;
   /** Tells a client over a limit so; the socket is closed afterwards. */
   readonly refuse: (socket: Socket, address: string, limit: keyof CrowdLimits) => void;
   readonly log: (level: 'info' | 'warn', message: string, fields: Record<string, unknown>) => void;
@@ -70,7 +72,7 @@ export async function receiveArrival(socket: Socket, options: ArrivalOptions): P
     socket.off('error', ignore);
     return { socket, address, tls: null };
   }
-  const secured = await startTls(socket, options.implicitTls, HANDSHAKE_LIMIT_MS);
+  const secured = await startTls(socket, options.implicitTls, options.handshakeLimitMs ?? HANDSHAKE_LIMIT_MS);
   if (secured.ok) return { socket: secured.value.socket, address, tls: secured.value.tls };
   crowd.leave(address);
   log('info', 'a TLS handshake failed', { client: address, why: secured.failure });

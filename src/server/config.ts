@@ -28,7 +28,15 @@ export function endpointText({ host, port }: Endpoint): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-export type ListenerName = 'smtp' | 'submission' | 'submissions' | 'pop3' | 'pop3s' | 'imap' | 'imaps';
+export type ListenerName =
+  | 'smtp'
+  | 'submission'
+  | 'submissions'
+  | 'pop3'
+  | 'pop3s'
+  | 'imap'
+  | 'imaps'
+  | 'adminTls';
 
 export interface NodeConfig {
   /** Absolute path of the data folder. */
@@ -36,7 +44,7 @@ export interface NodeConfig {
   readonly hostname: string;
   /** Who said so; `machine` when nobody did. */
   readonly hostnameFrom: 'environment' | 'file' | 'machine';
-  /** The API and the page; null when closed. */
+  /** The API and the page in clear; null when closed. With TLS: `listen.adminTls`. */
   readonly admin: Endpoint | null;
   readonly listen: Readonly<Record<ListenerName, readonly Endpoint[]>>;
   /** DNS servers as `address:port`; empty for the system's. */
@@ -81,8 +89,16 @@ const DEFAULT_LISTEN: Readonly<Record<ListenerName, readonly string[]>> = {
   pop3s: ['127.0.0.1:2995'],
   imap: [],
   imaps: [],
+  adminTls: [],
 };
-const SERVICES_THAT_EXIST: readonly ListenerName[] = ['smtp', 'submission', 'submissions', 'pop3', 'pop3s'];
+const SERVICES_THAT_EXIST: readonly ListenerName[] = [
+  'smtp',
+  'submission',
+  'submissions',
+  'pop3',
+  'pop3s',
+  'adminTls',
+];
 const LISTENERS = Object.keys(DEFAULT_LISTEN) as ListenerName[];
 
 const endpoints = z.array(z.string());
@@ -100,6 +116,7 @@ const fileSchema = z
         pop3s: endpoints,
         imap: endpoints,
         imaps: endpoints,
+        adminTls: endpoints,
         admin: z.string(),
       })
       .partial(),

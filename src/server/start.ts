@@ -5,6 +5,7 @@ import { ControlServer } from '../admin/control-server.ts';
 import { AdminServer } from '../admin/http/server.ts';
 import { TrafficCounter } from '../admin/traffic.ts';
 import { SignIn } from '../directory/sign-in.ts';
+import { SignInThrottle } from '../directory/sign-in-throttle.ts';
 import { proxyList } from '../listening/arrival.ts';
 import { describeError, ok, type Result } from '../mail/failure.ts';
 import type { Authenticate } from '../pop3/connection.ts';
@@ -74,6 +75,7 @@ export async function runServer(config: NodeConfig): Promise<number> {
       pageFolder: PAGE_FOLDER,
       version: await programVersion(),
       log,
+      tls: parts.tls,
     });
     const listeners = await openListeners(parts, config);
     if (typeof listeners === 'string') {
@@ -126,7 +128,11 @@ function assemble(core: Core, { tls, acme }: Pick<Parts, 'tls' | 'acme'>, log: L
   };
   const traffic = new TrafficCounter();
   const sender = new Sender(outgoing, config.store.kind === 'sqlite' ? {} : SHARED_STORE);
-  const signIn = new SignIn(storage, log);
+  const signIn = new SignIn(
+    storage,
+    log,
+    new SignInThrottle(Date.now, () => current().strangers.signInBanMs),
+  );
   const submission = new Submission(decision.directory, current);
   const isProxy = proxyList(config.proxies);
   const receiving = {
@@ -181,6 +187,7 @@ async function tryListen(
 ): Promise<{ address: string; port: number } | string> {
   try {
     if (name === 'admin' && admin !== null) return await admin.listen(host, port);
+    if (name === 'adminTls' && admin !== null) return await admin.listenTls(host, port);
     const implicitTls = name === 'submissions' || name === 'pop3s';
     if (name === 'pop3' || name === 'pop3s') return await pop3.listen(host, port, { implicitTls });
     const service = name === 'smtp' ? 'smtp' : 'submission';

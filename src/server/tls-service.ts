@@ -121,7 +121,8 @@ export class TlsService implements TlsProvider {
   /** Says in the log what is used, and that nobody trusts it when it is CMail's own. */
   announce(): void {
     for (const { file, names, validUntil, ownMade } of this.state()) {
-      if (ownMade) this.#log('warn', SELF_SIGNED, { file, names, mend: SELF_SIGNED_MEND });
+      const mend = selfSignedMend(this.#sources.issued !== null);
+      if (ownMade) this.#log('warn', SELF_SIGNED, { file, names, mend });
       else this.#log('info', 'TLS certificate', { file, names, validUntil });
     }
   }
@@ -176,8 +177,13 @@ export class TlsService implements TlsProvider {
 }
 
 export const SELF_SIGNED = 'TLS uses a certificate that CMail made for itself';
-export const SELF_SIGNED_MEND =
-  'Name a certificate that mail programs trust as tls.cert and tls.key in cmail.toml, or have one obtained with [tls.acme].';
+/** The way out of a certificate that nobody trusts. */
+export function selfSignedMend(acme: boolean): string {
+  return acme
+    ? 'The one that [tls.acme] is to obtain takes its place as soon as it is there; status shows how far that is.'
+    : 'Name a certificate that mail programs trust as tls.cert and tls.key in cmail.toml, or have one obtained with [tls.acme].';
+}
+
 export const RENEW =
   'Put the renewed certificate and key in the same files; CMail takes them over by itself.';
 
@@ -203,7 +209,9 @@ function stateOf(certificate: Certificate, { dataFolder, issued }: CertificateSo
     validUntil: new Date(notAfter).toISOString(),
     daysLeft: Math.floor((notAfter - Date.now()) / DAY_MS),
     fingerprint,
-    warning: ownMade ? `${SELF_SIGNED}, so mail programs warn of it. ${SELF_SIGNED_MEND}` : null,
+    warning: ownMade
+      ? `${SELF_SIGNED}, so mail programs warn of it. ${selfSignedMend(issued !== null)}`
+      : null,
   };
 }
 

@@ -62,6 +62,7 @@ export function buildSettings(values: ReadonlyMap<string, string>): Settings {
       recipientsPerMessage: read(table.maxRecipients),
       recipientsPerSession: read(table.maxSessionRecipients),
       messagesPerSession: read(table.maxMessages),
+      signInBanMs: read(table.signInBan),
     }),
     timeouts: Object.freeze({
       greetingMs: read(table.timeoutGreeting),

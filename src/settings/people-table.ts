@@ -170,4 +170,12 @@ export const strangersTable = {
     help: 'POP3 sessions open at once from one address; more are refused. An office behind one address needs as many as it has people.',
     effect: NEXT_CONNECTION,
   }),
+  signInBan: setting({
+    key: 'signIn.banTime',
+    label: 'First ban for wrong passwords',
+    type: seconds({ min: 1, max: 86_400 }),
+    default: '600',
+    help: 'Seconds for which a network may not sign in after 20 failed sign-ins within an hour. Each further ban is twice as long as the one before, up to a day.',
+    effect: 'From the next ban.',
+  }),
 };

@@ -60,6 +60,8 @@ export interface StrangerSettings {
   readonly recipientsPerMessage: number;
   readonly recipientsPerSession: number;
   readonly messagesPerSession: number;
+  /** A network's first ban from signing in. */
+  readonly signInBanMs: number;
 }
 
 /**

@@ -99,7 +99,7 @@ export class ReceiverSession {
     if (answer.code < 400) this.#accepted(question);
     this.#respond(answer);
     if (question.type === 'end') this.#transaction = null;
-    if (question.type === 'auth' && answer.code >= 500) this.#countFailedSignIn();
+    if (question.type === 'auth' && answer.code >= 400) this.#countFailedSignIn();
   }
 
   /** Answers `data`: the message may come (354 for DATA, nothing yet for BDAT). */

@@ -1,6 +1,6 @@
 import type { ReceiverPolicy } from './receiver-contract.ts';
 
-/** Refused sign-ins before 421 4.7.0 and close. */
+/** Refused sign-ins, for good or for now, before 421 4.7.0 and close. */
 export const MAX_FAILED_SIGN_INS = 3;
 
 const IDLE_COMMANDS: ReadonlySet<string> = new Set(['EHLO', 'HELO', 'RSET', 'NOOP', 'VRFY', 'HELP']);

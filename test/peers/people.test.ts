@@ -349,7 +349,7 @@ push "<copy-message>${box}<enter><exit>"
       assert.ok(!log.includes(secret));
   });
 
-  it('nmap finds no open relay', async (t: TestContext) => {
+  it('nmap finds no open relay, whatever is done about unknown users', async (t: TestContext) => {
     if (!requireTool(t, 'nmap')) return;
     const port = String(portOf(world, 'smtp'));
     const script = [
@@ -360,20 +360,21 @@ push "<copy-message>${box}<enter><exit>"
     ];
     // From another address than the relay networks'.
     const args = [
-      '-Pn',
-      '-sT',
-      '-sV',
-      '--version-light',
-      '-S',
-      '127.0.0.2',
-      '-e',
-      'lo',
-      '-p',
-      port,
-      ...script,
-      '127.0.0.1',
+      ...['-Pn', '-sT', '-sV', '--version-light', '-S', '127.0.0.2', '-e', 'lo', '-p', port],
+      ...[...script, '127.0.0.1'],
     ];
-    const { stdout } = await runCommand('nmap', args, { timeoutMs: 120_000 });
-    assert.doesNotMatch(stdout.toString(), /Server is an open relay \(([1-9]\d*)\//, stdout.toString());
+    for (const refuse of ['on', 'off']) {
+      for (const assume of ['off', 'on']) {
+        const settings = { 'smtp.refuseUnknownUsers': refuse, 'smtp.assumeExternal': assume };
+        await world.cmail.set(settings);
+        const { stdout } = await runCommand('nmap', args, { timeoutMs: 120_000 });
+        const text = stdout.toString();
+        assert.match(
+          text,
+          /Server doesn't seem to be an open relay, all tests failed/,
+          `${JSON.stringify(settings)} ${text}`,
+        );
+      }
+    }
   });
 });

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
+import { createSecureContext } from 'node:tls';
 import { type Arrival, proxyList, receiveArrival } from '../../src/listening/arrival.ts';
 import { Crowd } from '../../src/listening/crowd.ts';
 import { parseProxyHeader } from '../../src/listening/proxy-header.ts';
@@ -159,4 +160,54 @@ describe('an arrival', () => {
     const again = open('127.0.0.3');
     await until(() => again.text().startsWith('hello'));
   });
+});
+
+describe('a handshake that is never finished', () => {
+  const hello = Buffer.from('16030100c8010000c40303', 'hex');
+  const clients: [string, (socket: Socket) => void][] = [
+    ['nothing is sent', () => undefined],
+    ['half a ClientHello', (socket) => void socket.write(hello)],
+    ['a byte now and then', drip],
+    ['what is no TLS', (socket) => void socket.write('EHLO client.test\r\n')],
+  ];
+
+  function drip(socket: Socket): void {
+    let at = 0;
+    const timer = setInterval(() => socket.write(hello.subarray(at, ++at)), 40);
+    socket.on('close', () => clearInterval(timer));
+  }
+
+  for (const [what, send] of clients) {
+    it(`${what}: both sockets are closed, and it counts until then only`, { timeout: 30_000 }, async (t) => {
+      const crowd = new Crowd();
+      const logged: string[] = [];
+      const accepted: Socket[] = [];
+      const server = createServer((socket) => {
+        accepted.push(socket);
+        void receiveArrival(socket, {
+          ...{ crowd, limits: { total: 10, perAddress: 10, perNetwork: 10 }, isProxy: proxyList([]) },
+          ...{ implicitTls: { contextFor: () => createSecureContext() }, handshakeLimitMs: 300 },
+          refuse: () => undefined,
+          log: (_, message) => logged.push(message),
+        });
+      });
+      await once(server.listen(0, '127.0.0.1'), 'listening');
+      const { port } = server.address() as AddressInfo;
+      // Does not close by itself when the server has: only the server's socket tells who closed.
+      const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+      t.after(() => {
+        socket.destroy();
+        server.close();
+      });
+      socket.on('error', () => undefined).resume();
+      await once(socket, 'connect');
+      send(socket);
+      await until(() => crowd.total === 1 || logged.length > 0);
+      await until(() => accepted[0]?.destroyed === true);
+      await until(() => crowd.total === 0);
+      assert.deepEqual(logged, ['a TLS handshake failed']);
+      // The kernel holds nothing of it either.
+      await until(() => socket.readableEnded || socket.destroyed);
+    });
+  }
 });

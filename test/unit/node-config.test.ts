@@ -106,6 +106,13 @@ describe('cmail.toml', () => {
     assert.deepEqual(at('hostname="a.test"'), { host: '127.0.0.1', port: 8025 });
     assert.equal(at('hostname="a.test"\n[listen]\nadmin = ""'), null);
     assert.deepEqual(at('[listen]\nadmin = "[::1]:80"'), { host: '::1', port: 80 });
+    assert.deepEqual(loaded('').listen.adminTls, []);
+    assert.deepEqual(loaded('[listen]\nadminTls = ["0.0.0.0:443"]').listen.adminTls, [
+      { host: '0.0.0.0', port: 443 },
+    ]);
+    assert.deepEqual(loaded('', { CMAIL_LISTEN_ADMINTLS: '[::]:443' }).listen.adminTls, [
+      { host: '::', port: 443 },
+    ]);
     assert.equal(loaded('hostname="a.test"').hostnameFrom, 'file');
     assert.equal(loaded('').hostnameFrom, 'machine');
     assert.equal(loaded('', { CMAIL_HOSTNAME: 'b.test' }).hostnameFrom, 'environment');

@@ -321,7 +321,7 @@ describe('strangers', () => {
   });
 
   it('cannot relay, in whatever form they name the recipient', async (t) => {
-    const { port } = await start(t);
+    const { port, set } = await start(t);
     // As nmap's smtp-open-relay and the older lists have them.
     const forms: [string, string][] = [
       ['', 'relaytest@else.test'],
@@ -344,11 +344,18 @@ describe('strangers', () => {
       ['ann@here.test', 'relaytest@else.test@[127.0.0.1]'],
       ['ann@here.test', 'relaytest@[192.0.2.1]'],
     ];
-    for (const [from, to] of forms) {
-      const again = await greeted(t, port);
-      await again.say(`MAIL FROM:<${from}>`);
-      assert.match(await again.say(`RCPT TO:<${to}>`), /^5/, `${from} ${to}`);
-      again.destroy();
+    for (const refuse of ['on', 'off']) {
+      for (const assume of ['off', 'on']) {
+        set({ 'smtp.refuseUnknownUsers': refuse, 'smtp.assumeExternal': assume });
+        const strict = refuse === 'on' && assume === 'off';
+        // Unknown users of our own domain are what the two settings are about.
+        for (const [from, to] of forms.filter(([, one]) => strict || !one.endsWith('@here.test'))) {
+          const again = await greeted(t, port);
+          await again.say(`MAIL FROM:<${from}>`);
+          assert.match(await again.say(`RCPT TO:<${to}>`), /^5/, `${refuse} ${assume} ${from} ${to}`);
+          again.destroy();
+        }
+      }
     }
   });
 });

@@ -33,6 +33,21 @@ describe('AUTH', () => {
     ['in clear where TLS is needed', SUBMISSION, ['EHLO c', `AUTH PLAIN ${GOOD}`], '538 5.7.11'],
     ['where it is never taken', POLICY, ['EHLO c', `AUTH PLAIN ${GOOD}`], '502 5.5.1'],
     ['before EHLO', LOCAL, [`AUTH PLAIN ${GOOD}`], '503 5.5.1'],
+    [
+      'after STARTTLS, before the new EHLO',
+      SUBMISSION,
+      ['EHLO c', 'STARTTLS', 'TLS', `AUTH PLAIN ${GOOD}`],
+      '503 5.5.1',
+    ],
+    ['STARTTLS instead of an answer', LOCAL, ['EHLO c', 'AUTH LOGIN', 'STARTTLS'], '501 5.5.2'],
+    ['STARTTLS instead of the answer of PLAIN', LOCAL, ['EHLO c', 'AUTH PLAIN', 'STARTTLS'], '501 5.5.2'],
+    [
+      'mail right after a cancelled exchange',
+      SUBMISSION,
+      [...UNDER_TLS, 'AUTH PLAIN', '*', 'MAIL FROM:<>'],
+      '530 5.7.0',
+    ],
+    ['a refused exchange leaves none behind', LOCAL, ['EHLO c', 'AUTH PLAIN', '!!', GOOD], '500 5.5.2'],
     ['twice', LOCAL, ['EHLO c', `AUTH PLAIN ${GOOD}`, `AUTH PLAIN ${GOOD}`], '503 5.5.1'],
     ['in a transaction', LOCAL, ['EHLO c', 'MAIL FROM:<>', `AUTH PLAIN ${GOOD}`], '503 5.5.1'],
     ['an unknown mechanism', LOCAL, ['EHLO c', 'AUTH CRAM-MD5'], '504 5.5.4'],
@@ -71,6 +86,14 @@ describe('AUTH', () => {
     const driver = new Driver(LOCAL);
     const output = driver.feed(`EHLO c\r\n${`${wrong}\r\n`.repeat(4)}`);
     assert.equal(output.match(/^535 /gm)?.length, 3);
+    assert.match(output, /421 4\.7\.0 Too many failed sign-ins/);
+    assert.ok(driver.closed);
+  });
+
+  it('closes after three refusals that are for now, too: who is banned begins anew each time', () => {
+    const driver = new Driver(LOCAL);
+    const output = driver.feed(`EHLO c\r\n${`AUTH PLAIN ${b64('\0a\0later')}\r\n`.repeat(4)}`);
+    assert.equal(output.match(/^454 /gm)?.length, 3);
     assert.match(output, /421 4\.7\.0 Too many failed sign-ins/);
     assert.ok(driver.closed);
   });

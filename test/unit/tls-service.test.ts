@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { copyFile, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
+import { type AddressInfo, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { connect, TLSSocket } from 'node:tls';
@@ -22,16 +22,20 @@ async function open(t: TestContext, config: TlsConfig, dataFolder: string, issue
   return { result, lines };
 }
 
-/** The certificate a client is shown that asks for `servername`. */
-async function shown(service: TlsService, servername?: string): Promise<X509Certificate> {
-  const server = createServer((socket) => {
+function serverWith(service: TlsService): Server {
+  return createServer((socket) => {
     const secured = new TLSSocket(socket, {
       isServer: true,
       secureContext: service.contextFor(null),
       SNICallback: (name, done) => done(null, service.contextFor(name)),
     });
-    secured.on('error', () => secured.destroy());
+    secured.on('error', () => secured.destroy()).resume();
   });
+}
+
+/** The certificate a client is shown that asks for `servername`. */
+async function shown(service: TlsService, servername?: string): Promise<X509Certificate> {
+  const server = serverWith(service);
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const { port } = server.address() as AddressInfo;
   const socket = connect({
@@ -171,8 +175,8 @@ describe('certificates from files', () => {
 describe('check', () => {
   it('warns before the end, of a missing file, and of a certificate of its own', async (t) => {
     const folder = await temporaryFolder(t);
-    const config = (tls: TlsConfig) =>
-      ({ tls, data: folder, hostname: 'mail.a.test' }) as unknown as NodeConfig;
+    const config = (tls: TlsConfig, more: Partial<NodeConfig> = {}) =>
+      ({ tls, data: folder, hostname: 'mail.a.test', acme: null, admin: null, ...more }) as NodeConfig;
     const none = { main: null, extra: [] };
     const [before] = await checkTls(config(none), null);
     assert.match(`${before?.level} ${before?.text}`, /^warning a self-signed certificate will be made/);
@@ -180,6 +184,14 @@ describe('check', () => {
     assert.ok(result.ok);
     const [own] = await checkTls(config(none), result.value.state());
     assert.match(`${own?.level} ${own?.text}`, /^warning TLS uses a certificate that CMail made/);
+
+    const inClear = await checkTls(config(none, { admin: { host: '0.0.0.0', port: 80 } }), null);
+    assert.match(
+      inClear.map(({ level, text }) => `${level} ${text}`).join('\n'),
+      /warning the admin listener 0\.0\.0\.0:80 speaks HTTP in clear/,
+    );
+    const onLoopback = await checkTls(config(none, { admin: { host: '127.0.0.9', port: 80 } }), null);
+    assert.equal(onLoopback.length, 1);
 
     // The tests' certificates last two days.
     const main = await pair(t, folder, 'main', ['mail.a.test']);
@@ -192,4 +204,36 @@ describe('check', () => {
     const [gone] = await checkTls(config({ main, extra: [] }), near.result.value.state());
     assert.match(`${gone?.level} ${gone?.meaning}`, /^error The running server goes on/);
   });
+});
+
+it('a client of TLS 1.2 cannot make the server begin the handshake anew', async (t) => {
+  const folder = await temporaryFolder(t);
+  const main = await pair(t, folder, 'main', ['mail.a.test']);
+  const { result } = await open(t, { main, extra: [] }, folder);
+  assert.ok(result.ok);
+  const server = serverWith(result.value);
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false, maxVersion: 'TLSv1.2' });
+  t.after(() => socket.destroy());
+  await once(socket, 'secureConnect');
+  const problem = await new Promise<Error | null>((done) => {
+    socket.on('error', done);
+    socket.renegotiate({ rejectUnauthorized: false }, done);
+  });
+  assert.match(String(problem), /no renegotiation/i);
+});
+
+it('the advice beside its own certificate knows whether another one is being obtained', async (t) => {
+  const folder = await temporaryFolder(t);
+  const issued = join(folder, 'not-there-yet.pem');
+  for (const [where, advice] of [
+    [null, /or have one obtained with \[tls\.acme\]/],
+    [issued, /The one that \[tls\.acme\] is to obtain takes its place/],
+  ] as const) {
+    const { result } = await open(t, { main: null, extra: [] }, folder, where);
+    assert.ok(result.ok);
+    assert.match(result.value.state()[0]?.warning ?? '', advice);
+  }
 });

@@ -9,7 +9,7 @@ import { type Call, createHandlers, type HandlerParts } from './handlers.ts';
 import { openApiDocument } from './openapi.ts';
 import { HttpProblem, problemOf, problemResponse } from './problem.ts';
 import { readJson, readParams, readQuery } from './read-request.ts';
-import { checkHost, checkOrigin, checkTarget } from './request-guard.ts';
+import { checkHost, checkOrigin, checkTarget, strictTransport } from './request-guard.ts';
 import { BASE, ROUTES, type RouteShape } from './routes.ts';
 import { type Caller, cookieSecret, type Origin, sameSecret } from './sessions.ts';
 import { SECURITY_HEADERS, type StaticFiles } from './static-files.ts';
@@ -43,6 +43,8 @@ export function createApi(options: ApiOptions): Hono<Env> {
       checkHost(host, options.context.hostname, local);
     }
     await next();
+    const strict = strictTransport(host, isEncrypted(c));
+    if (strict !== null) c.header('strict-transport-security', strict);
   });
   for (const [name, route] of Object.entries(ROUTES) as [string, RouteShape][]) {
     const handler = handlers[name];
@@ -140,11 +142,17 @@ function jsonResponse(status: number, body: string, headers: Headers): Response 
   return new Response(body, { status, headers });
 }
 
+/** TLS of our own, not of a proxy. */
+function isEncrypted(c: Request): boolean {
+  const { socket } = c.env.incoming;
+  return 'encrypted' in socket && socket.encrypted === true;
+}
+
 function originOf(c: Request): Origin {
   const { socket } = c.env.incoming;
   const address = (socket.remoteAddress ?? '').replace(/^::ffff:/i, '');
   const throughProxy = /^(127\.|::1$)/.test(address) && c.req.header('x-forwarded-proto') === 'https';
-  const secure = ('encrypted' in socket && socket.encrypted === true) || throughProxy;
+  const secure = isEncrypted(c) || throughProxy;
   return { address, userAgent: c.req.header('user-agent') ?? '', secure };
 }
 
@@ -169,7 +177,7 @@ async function callerOf(
 ): Promise<Caller | null> {
   const changes = route.method !== 'GET';
   if (route.access === 'none') {
-    if (changes) checkOrigin(c.req.raw.headers);
+    if (changes) checkOrigin(c.req.raw.headers, isEncrypted(c));
     return null;
   }
   const caller = await identify(options, c, origin);
@@ -177,7 +185,7 @@ async function callerOf(
   checkKind(caller, route);
   if (caller.session === null) checkScope(caller, route);
   else if (changes) {
-    checkOrigin(c.req.raw.headers);
+    checkOrigin(c.req.raw.headers, isEncrypted(c));
     if (!sameSecret(c.req.header('x-csrf-token') ?? '', caller.csrf ?? '')) {
       throw new HttpProblem({
         status: 403,

@@ -30,6 +30,15 @@ export function checkHost(header: string | null, hostname: string, local: string
   });
 }
 
+/**
+ * Strict-Transport-Security (RFC 6797) for a browser that came with TLS to a name of ours. Never for the machine's own
+ * names: there the listener in clear has its place.
+ */
+export function strictTransport(header: string | null, encrypted: boolean): string | null {
+  const host = header === null ? null : hostOf(header);
+  return encrypted && host !== null && !isLoopback(host) && isIP(host) === 0 ? 'max-age=31536000' : null;
+}
+
 /** The request target as it came: an absolute path without anything that only serves to lead elsewhere. */
 export function checkTarget(target: string): void {
   const path = target.split(/[?#]/, 1)[0] ?? '';
@@ -47,12 +56,16 @@ export function checkTarget(target: string): void {
   throw new HttpProblem({ status: 400, detail: 'the path of the request is not one of this server' });
 }
 
-/** A call that changes something must come from a page of ours, when it says where it comes from. */
-export function checkOrigin(headers: Headers): void {
+/**
+ * A call that changes something must come from a page of ours, when it says where it comes from. Over TLS of our own a
+ * page in clear of the same name is foreign.
+ */
+export function checkOrigin(headers: Headers, encrypted: boolean): void {
   const site = headers.get('sec-fetch-site');
   const origin = headers.get('origin');
   const foreignSite = site !== null && site !== 'same-origin' && site !== 'none';
-  if (!foreignSite && (origin === null || originHost(origin) === headers.get('host')?.toLowerCase())) return;
+  const host = headers.get('host')?.toLowerCase();
+  if (!foreignSite && (origin === null || originHost(origin, encrypted) === host)) return;
   throw new HttpProblem({
     status: 403,
     detail: 'the call comes from another page',
@@ -60,9 +73,10 @@ export function checkOrigin(headers: Headers): void {
   });
 }
 
-function originHost(origin: string): string | null {
+function originHost(origin: string, encrypted: boolean): string | null {
   try {
-    return new URL(origin).host;
+    const { protocol, host } = new URL(origin);
+    return encrypted && protocol !== 'https:' ? null : host;
   } catch {
     // `null` and other forms are no origin of ours.
     return null;

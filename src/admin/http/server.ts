@@ -1,6 +1,9 @@
-/** The admin listener: one HTTP server with its bounds, on which the API and the page are. */
+/** The admin listeners, in clear and with TLS: one HTTP server with its bounds, on which the API and the page are. */
 import type { Server } from 'node:http';
+import { type AddressInfo, createServer, type Server as NetServer, type Socket } from 'node:net';
 import { createAdaptorServer } from '@hono/node-server';
+import { HANDSHAKE_LIMIT_MS, startTls } from '../../listening/start-tls.ts';
+import type { TlsProvider } from '../../listening/tls-provider.ts';
 import { describeError } from '../../mail/failure.ts';
 import type { AdminContext } from '../context.ts';
 import { runOperation } from '../operations.ts';
@@ -27,6 +30,7 @@ export interface AdminServerOptions {
   readonly pageFolder: string;
   readonly version: string;
   readonly log: ApiOptions['log'];
+  readonly tls: TlsProvider;
 }
 
 export class AdminServer {
@@ -34,6 +38,9 @@ export class AdminServer {
   readonly #live: LiveStreams;
   readonly #setup: SetupLink;
   readonly #server: Server;
+  /** Hand their connections to `#server` once there is TLS. */
+  readonly #secure: NetServer[] = [];
+  readonly #secureSockets = new Set<Socket>();
   #sweeper: NodeJS.Timeout | undefined;
 
   constructor(options: AdminServerOptions) {
@@ -80,9 +87,42 @@ export class AdminServer {
     });
   }
 
+  /** As `listen`, with TLS from the first byte. */
+  listenTls(host: string, port: number): Promise<{ address: string; port: number }> {
+    const { log } = this.#options;
+    return new Promise((resolve, reject) => {
+      const server = createServer((socket) => void this.#secureConnection(socket));
+      server.maxConnections = MAX_CONNECTIONS;
+      server.once('error', reject);
+      server.listen({ host, port }, () => {
+        server.off('error', reject);
+        server.on('error', (error) =>
+          log('error', 'the adminTls listener failed', { why: describeError(error) }),
+        );
+        // What watches over slow requests begins with this event, which the server in clear may never have.
+        if (!this.#server.listening && this.#secure.length === 0) this.#server.emit('listening');
+        this.#secure.push(server);
+        this.#sweepFromTimeToTime();
+        const opened = server.address() as AddressInfo;
+        resolve({ address: opened.address, port: opened.port });
+      });
+    });
+  }
+
+  async #secureConnection(socket: Socket): Promise<void> {
+    this.#secureSockets.add(socket);
+    socket.once('close', () => this.#secureSockets.delete(socket));
+    const secured = await startTls(socket, this.#options.tls, HANDSHAKE_LIMIT_MS);
+    if (secured.ok) this.#server.emit('connection', secured.value.socket);
+  }
+
   /** The one-time link of the first run; null when there is an administrator. */
   async setupLink(): Promise<string | null> {
+    const secure = this.#secure[0]?.address();
     const opened = this.#server.address();
+    if ((opened === null || typeof opened === 'string') && secure && typeof secure !== 'string') {
+      return this.#setup.make(`https://${this.#options.context.hostname}:${secure.port}`);
+    }
     if (opened === null || typeof opened === 'string') return null;
     const everywhere = opened.address === '0.0.0.0' || opened.address === '::';
     const host = everywhere
@@ -97,16 +137,20 @@ export class AdminServer {
   async close(graceMs: number): Promise<void> {
     clearInterval(this.#sweeper);
     this.#live.close();
-    if (!this.#server.listening) return;
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    const servers = [this.#server, ...this.#secure].filter(({ listening }) => listening);
+    const closed = servers.map((one) => new Promise<void>((resolve) => one.close(() => resolve())));
     this.#server.closeIdleConnections();
-    const timer = setTimeout(() => this.#server.closeAllConnections(), graceMs);
-    await closed;
+    const timer = setTimeout(() => {
+      this.#server.closeAllConnections();
+      for (const socket of this.#secureSockets) socket.destroy();
+    }, graceMs);
+    await Promise.all(closed);
     clearTimeout(timer);
   }
 
   #sweepFromTimeToTime(): void {
     const { context, log } = this.#options;
+    clearInterval(this.#sweeper);
     this.#sweeper = setInterval(() => {
       const now = Date.now();
       context.storage
