@@ -30,6 +30,7 @@ import {
   type Verdict,
 } from './judge.ts';
 import { makeTrial, openConnection, type Trial } from './open.ts';
+import { applyPolicies } from './policies.ts';
 import type { SenderDependencies } from './ports.ts';
 import type { SmtpHostWatch } from './smtp-host-watch.ts';
 import type { PeerConnection } from './talk.ts';
@@ -143,7 +144,9 @@ export class Delivery {
   /** Every server of a route in turn, until nobody is left to deliver to. */
   async #tryServers(route: Route): Promise<RouteTally> {
     const tally = emptyTally();
-    const endpoints = endpointsOf(route);
+    const { domain } = this.#work.target;
+    const policies = this.#context.deps.tlsPolicies;
+    const endpoints = await applyPolicies(endpointsOf(route), { route, domain, policies });
     if (endpoints.length === 0) tally.unreachable = 'no address that may be dialled';
     const pooled = this.#context.pool.take(endpoints);
     const order =
@@ -222,7 +225,7 @@ export class Delivery {
     }
     tally.held = judged.trouble;
     if (judged.trouble.kind === 'credentials') this.#alarm(endpoint, judged.trouble);
-    return 'stop';
+    return 'talked';
   }
 
   /** Transactions for all recipients this server has not been asked about yet; null unless it was lost. */

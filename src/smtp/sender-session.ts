@@ -31,7 +31,8 @@ export interface SenderSessionOptions {
   readonly hostname: string;
   /** A greeting with our own name is ourselves: end with `self`. */
   readonly refuseSelf: boolean;
-  readonly tls: 'none' | 'opportunistic' | 'required' | 'implicit';
+  /** `encrypt`: with any certificate; `required`: with one that is verified. */
+  readonly tls: 'none' | 'opportunistic' | 'encrypt' | 'required' | 'implicit';
   /** Set when TLS is on from the first byte. */
   readonly secure: { readonly verified: boolean } | null;
   readonly credentials: { readonly username: string; readonly password: string } | null;
@@ -46,7 +47,7 @@ export interface SessionProblem {
   /**
    * `not-greeted`: closed, silent or refusing before 220. `self`: we greeted ourselves. `lost`: closed, timed
    * out, 421 or not SMTP after 220. `hello-refused`: EHLO and HELO both. `tls-failed`: STARTTLS or its
-   * handshake. `tls-unavailable`: required and not offered. `credentials`: AUTH refused, not offered, or the
+   * handshake, or a certificate that had to be verified and is not. `tls-unavailable`: required and not offered. `credentials`: AUTH refused, not offered, or the
    * password must not be sent over this connection. `auth-deferred`: 4yz to AUTH.
    */
   readonly kind:
@@ -181,6 +182,12 @@ export class SenderSession {
   tlsStarted(secure: { readonly verified: boolean }): void {
     this.#secure = secure;
     this.#parser.clear();
+    if (this.#options.tls === 'required' && !secure.verified) {
+      const text =
+        'TLS with a verified certificate is required, and the certificate is not trusted for this name';
+      this.#fail('tls-failed', text, null);
+      return;
+    }
     this.#hello();
   }
 

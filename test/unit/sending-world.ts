@@ -19,6 +19,7 @@ import {
   type SettleInput,
   StorageError,
 } from '../../src/storage/contract.ts';
+import type { TlsPolicies } from '../../src/trust/contract.ts';
 
 export const MINUTE_MS = 60_000;
 export const HOUR_MS = 3_600_000;
@@ -340,6 +341,8 @@ export interface World {
   fallback: (kind: RouteFailureKind) => Route | null;
   redecide: (recipient: QueuedRecipient) => Redecision | Promise<Redecision>;
   makeNoticesFails: boolean;
+  /** Which TLS the servers must have; absent: what they offer. */
+  tlsPolicies: TlsPolicies | undefined;
   /** Adds a message, wakes the sender and waits until `settles` more claims are settled. */
   send(message: NewMessage, settles?: number): Promise<MessageId>;
 }
@@ -361,6 +364,12 @@ export function makeWorld(
         return world.plan(target);
       },
       fallback: async (kind) => world.fallback(kind),
+    },
+    tlsPolicies: {
+      policyFor: async (question) => {
+        if (world.tlsPolicies === undefined) throw new Error('no policies were given');
+        return world.tlsPolicies.policyFor(question);
+      },
     },
     redecide: async (recipient) => world.redecide(recipient),
     makeNotices: async (request) => {
@@ -386,6 +395,7 @@ export function makeWorld(
       };
     },
     makeNoticesFails: false,
+    tlsPolicies: undefined,
     onLog: () => undefined,
     send: async (message, settles = 1) => {
       const wanted = queue.settled.length + settles;

@@ -151,8 +151,21 @@ const CREDENTIALS: readonly string[] = [
   )`,
 ];
 
+const STS_POLICIES = [
+  `CREATE TABLE sts_policy (
+    domain text PRIMARY KEY, id text NOT NULL, mode text NOT NULL, max_age bigint NOT NULL, mx text NOT NULL,
+    fetched_at bigint NOT NULL, expires_at bigint NOT NULL
+  )`,
+  'CREATE INDEX sts_policy_by_end ON sts_policy (expires_at, domain)',
+];
+
 /** Step n brings a store from version n to n + 1; a step that was released is never edited. */
-export const MIGRATIONS: readonly (readonly string[])[] = [VERSION_1, ACCESS_AND_SEARCH, CREDENTIALS];
+export const MIGRATIONS: readonly (readonly string[])[] = [
+  VERSION_1,
+  ACCESS_AND_SEARCH,
+  CREDENTIALS,
+  STS_POLICIES,
+];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 
 const ATTEMPTS = 10;
