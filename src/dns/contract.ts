@@ -52,5 +52,7 @@ export interface Resolver {
   txt(name: string, options?: LookupOptions): Promise<Answer<string>>;
   /** What fails validation is `no-answer`, since the resolver says SERVFAIL. */
   tlsa(name: string, options?: LookupOptions): Promise<Answer<TlsaRecord>>;
+  /** The CNAME record of the name itself, not followed. */
+  alias(name: string, options?: LookupOptions): Promise<Answer<string>>;
   close(): void;
 }

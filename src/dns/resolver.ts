@@ -111,6 +111,10 @@ class StubResolver implements Resolver {
     return mapRecords(await this.#lookup(name, 'TLSA', options), tlsaRecord);
   }
 
+  async alias(name: string, options?: LookupOptions): Promise<Answer<string>> {
+    return mapRecords(await this.#lookup(name, 'CNAME', options), hostName);
+  }
+
   /** Ends every lookup under way with `no-answer`. */
   close(): void {
     this.#closed = true;

@@ -17,20 +17,33 @@ export type DaneFinding =
       readonly text: string;
     };
 
+export type DaneResolver = Pick<Resolver, 'addresses' | 'alias' | 'tlsa'>;
+
 /** Records used of one answer. */
 const MAX_RECORDS = 50;
 
 /** Looks up the TLSA records of a server. Never rejects. */
 export async function findDane(
-  resolver: Pick<Resolver, 'addresses' | 'tlsa'>,
+  resolver: DaneResolver,
   { host, port, mxAuthenticated }: PolicyQuestion,
 ): Promise<DaneFinding> {
   if (!mxAuthenticated) return nothing('its MX records are not protected by DNSSEC, as far as is known here');
   const addresses = await resolver.addresses(host);
   if (addresses.status !== 'ok') return nothing('it has no addresses');
-  if (!addresses.authenticated) return nothing('its addresses are not protected by DNSSEC');
-  // RFC 7672 §2.2.2: at the end of a validated chain of aliases first, then at the name itself.
-  for (const base of new Set([addresses.canonicalName, host])) {
+  const bases = new Set([addresses.canonicalName, host]);
+  if (!addresses.authenticated) {
+    const insecure = nothing('its addresses are not protected by DNSSEC');
+    if (bases.size === 1) return insecure;
+    // RFC 7672 §2.2.2: a protected alias counts although it leads to what is not.
+    const alias = await resolver.alias(host);
+    if (alias.status === 'no-answer') {
+      return { found: 'trouble', text: `the alias ${host} could not be looked up (${alias.detail})` };
+    }
+    if (alias.status !== 'ok' || !alias.authenticated) return insecure;
+    bases.delete(addresses.canonicalName);
+  }
+  // At the end of a validated chain of aliases first, then at the name itself.
+  for (const base of bases) {
     const name = `_${port}._tcp.${base}`;
     const answer = await resolver.tlsa(name);
     if (answer.status === 'no-answer') {

@@ -1,13 +1,12 @@
 /** Puts DANE, MTA-STS and the administrator's rule together: one decision for each server. */
-import type { Resolver } from '../dns/contract.ts';
 import { describeError } from '../mail/failure.ts';
 import type { PolicyQuestion, TlsPolicies, TlsPolicy } from './contract.ts';
-import { type DaneFinding, findDane } from './dane.ts';
+import { type DaneFinding, type DaneResolver, findDane } from './dane.ts';
 import type { StsFinding } from './mta-sts.ts';
 import { isMxOf } from './sts-policy.ts';
 
 export interface PolicySources {
-  readonly resolver: Pick<Resolver, 'addresses' | 'tlsa'>;
+  readonly resolver: DaneResolver;
   readonly sts: { find(domain: string): Promise<StsFinding> };
 }
 

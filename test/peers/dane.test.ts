@@ -71,6 +71,12 @@ async function zones({ made, port }: Far) {
       // An alias whose target has the records.
       'alias MX 10 mx.alias',
       'mx.alias CNAME mx.right',
+      // Protected aliases that lead to what is not: with records of their own, which are wrong, and without.
+      'out MX 10 mx.out',
+      'mx.out CNAME mx.plain.test.',
+      `_${port}._tcp.mx.out TLSA 3 1 1 ${WRONG}`,
+      'out-none MX 10 mx.out-none',
+      'mx.out-none CNAME mx.plain.test.',
     ],
     plain: host('@', TLS_AT, `3 1 1 ${WRONG}`).map((line) => line.replaceAll('.@', '')),
     tamper: (zone: string) => zone.replace('ab'.repeat(32), right),
@@ -126,6 +132,8 @@ describe('DANE', () => {
       ['alias.signed.test', 'delivered', /^TLSv1\.3, verified by DANE$/],
       ['two.signed.test', 'delivered', /^TLSv1\.3, verified by DANE$/],
       ['none.signed.test', 'delivered', /^TLSv1\.3 unverified$/],
+      ['out-none.signed.test', 'delivered', /^TLSv1\.3 unverified$/],
+      ['out.signed.test', 'queued', /not the one that DANE asks for/],
       ['unusable.signed.test', 'delivered', /^TLSv1\.3 unverified$/],
       // Nobody vouches for what an unsigned zone says.
       ['plain.test', 'delivered', /^TLSv1\.3 unverified$/],

@@ -42,6 +42,7 @@ const resolver: Resolver = {
   ptr: async () => ({ status: 'nxdomain', cached: false }),
   txt: async () => ({ status: 'nxdomain', cached: false }),
   tlsa: async () => ({ status: 'nxdomain', cached: false }),
+  alias: async () => ({ status: 'nxdomain', cached: false }),
   close: () => undefined,
 };
 

@@ -630,7 +630,7 @@ describe('a fault of ours', () => {
     const broken = (): never => {
       throw new Error('broken inside');
     };
-    const lookups = { mx: broken, addresses: broken, ptr: broken, txt: broken, tlsa: broken };
+    const lookups = { mx: broken, addresses: broken, ptr: broken, txt: broken, tlsa: broken, alias: broken };
     const resolver: Resolver = { ...lookups, close: () => undefined };
     const router = new Router({ resolver, self: () => ({ hostname: 'us.test', listeners: [] }) });
     const options = { settings: { ...SETTINGS, ...ON }, fresh: false, assumedExternal: false };
