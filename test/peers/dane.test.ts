@@ -229,6 +229,18 @@ describe('MTA-STS', () => {
     });
   }
 
+  it('a connection from before is not used under a policy it was not opened under', async (t) => {
+    const sts: Record<string, StsPolicy> = {};
+    const started = await start(t, { sts });
+    if (started === null) return;
+    const { far, send } = started;
+    assert.equal((await send('plain.test')).state, 'delivered');
+    assert.equal((await send('plain.test')).state, 'delivered');
+    sts['plain.test'] = POLICY;
+    assert.equal((await send('plain.test')).state, 'queued');
+    assert.equal(far.tls.messages.length, 2);
+  });
+
   it('does not make up for a certificate that DANE does not accept', async (t) => {
     const policy: StsPolicy = { ...POLICY, mode: 'testing', mx: ['mx.wrong.signed.test'] };
     const started = await start(t, { sts: { 'wrong.signed.test': policy } });
