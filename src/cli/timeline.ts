@@ -126,9 +126,16 @@ function attemptLines(recipient: string | null, detail: Record<string, unknown>)
   ];
   for (const rule of Array.isArray(detail.rules) ? detail.rules : []) lines.push(text(rule));
   if (typeof detail.mx === 'string') lines.push(`MX: ${detail.mx === '' ? 'none' : detail.mx}`);
-  for (const host of Array.isArray(detail.hosts) ? detail.hosts : []) lines.push(trialText(objectOf(host)));
+  for (const host of Array.isArray(detail.hosts) ? detail.hosts : [])
+    lines.push(...trialLines(objectOf(host)));
   if (typeof detail.failure === 'string') lines.push(`came to ${detail.failure}`);
   return lines;
+}
+
+/** A server refused by a policy brings the policy's own sentence as its reply. */
+function trialLines(trial: Record<string, unknown>): readonly string[] {
+  const told = typeof trial.policy === 'string' && trial.policy !== trial.reply;
+  return [...(told ? [`TLS policy: ${trial.policy}`] : []), trialText(trial)];
 }
 
 function trialText(trial: Record<string, unknown>): string {

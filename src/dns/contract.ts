@@ -9,6 +9,14 @@ export interface AddressRecord {
   readonly family: 4 | 6;
 }
 
+/** A TLSA record (RFC 6698 §2.1): which certificate a server has. */
+export interface TlsaRecord {
+  readonly usage: number;
+  readonly selector: number;
+  readonly matchingType: number;
+  readonly data: Buffer;
+}
+
 /**
  * What DNS said. `nxdomain`: the name does not exist. `nodata`: it does, without records of the type.
  * `no-answer`: nothing usable came (time-out, SERVFAIL, REFUSED, malformed, no resolver reachable); `detail`
@@ -19,7 +27,7 @@ export type Answer<T> =
       readonly status: 'ok';
       readonly records: readonly T[];
       readonly ttlSeconds: number;
-      /** The AD bit of the answer (RFC 4035); meaningful only from a trusted resolver. */
+      /** DNSSEC validated it: the AD bit (RFC 4035), of each part, from a resolver that is trusted with it. */
       readonly authenticated: boolean;
       /** The name at the end of the CNAME chain; equals the question without one. */
       readonly canonicalName: string;
@@ -40,5 +48,11 @@ export interface Resolver {
   addresses(name: string, options?: LookupOptions): Promise<Answer<AddressRecord>>;
   /** Reverse name of an address. */
   ptr(address: string, options?: LookupOptions): Promise<Answer<string>>;
+  /** The strings of each TXT record joined (RFC 7208 §3.3). */
+  txt(name: string, options?: LookupOptions): Promise<Answer<string>>;
+  /** What fails validation is `no-answer`, since the resolver says SERVFAIL. */
+  tlsa(name: string, options?: LookupOptions): Promise<Answer<TlsaRecord>>;
+  /** The CNAME record of the name itself, not followed. */
+  alias(name: string, options?: LookupOptions): Promise<Answer<string>>;
   close(): void;
 }

@@ -9,7 +9,7 @@ import {
 } from 'dns-packet';
 import { describeError } from '../mail/failure.ts';
 
-export type QuestionType = 'A' | 'AAAA' | 'MX' | 'PTR';
+export type QuestionType = 'A' | 'AAAA' | 'MX' | 'PTR' | 'TXT' | 'TLSA' | 'CNAME';
 
 export interface Question {
   /** Checked by `dnsName`. */

@@ -1,17 +1,19 @@
 import { randomInt } from 'node:crypto';
 import { AnswerCache, type Keepable } from './cache.ts';
 import { type ChainStep, followChain, MAX_CNAMES } from './chain.ts';
-import type { AddressRecord, Answer, LookupOptions, MxRecord, Resolver } from './contract.ts';
+import type { AddressRecord, Answer, LookupOptions, MxRecord, Resolver, TlsaRecord } from './contract.ts';
 import type { DnsHealth } from './health.ts';
 import { type DnsReply, encodeQuery, type Question, type QuestionType, readMessage } from './message.ts';
 import { dnsName, reverseName } from './name.ts';
-import { parseServer, type ServerAddress, systemServers } from './servers.ts';
+import { isLoopback, parseServer, type ServerAddress, systemServers } from './servers.ts';
 import { Slots } from './slots.ts';
 import { exchangeTcp, exchangeUdp } from './transport.ts';
 
 export interface ResolverOptions {
   /** `address` or `address:port`, asked in this order; default: the system's. */
   readonly servers?: readonly string[];
+  /** Addresses of the servers whose AD bit counts; default: those on loopback. */
+  readonly trusted?: readonly string[];
   /** Where the system's servers are listed; default `/etc/resolv.conf`. */
   readonly resolvConf?: string;
   /** Wait for one server; default 2,000. */
@@ -53,6 +55,7 @@ export function createResolver(options: ResolverOptions = {}): Resolver {
 
 class StubResolver implements Resolver {
   readonly #servers: () => Promise<readonly ServerAddress[]>;
+  readonly #trusted: ReadonlySet<string> | null;
   readonly #timeoutMs: number;
   readonly #attempts: number;
   readonly #overallMs: number;
@@ -68,6 +71,7 @@ class StubResolver implements Resolver {
   constructor(options: ResolverOptions) {
     this.#nowMs = options.nowMs ?? (() => performance.now());
     this.#health = options.health;
+    this.#trusted = options.trusted === undefined ? null : new Set(options.trusted);
     this.#timeoutMs = options.timeoutMs ?? 2_000;
     this.#attempts = options.attempts ?? 2;
     this.#overallMs = options.overallMs ?? 8_000;
@@ -95,6 +99,20 @@ class StubResolver implements Resolver {
     const name = reverseName(address);
     if (name === undefined) return { status: 'no-answer', detail: `${address} is not an address` };
     return mapRecords(await this.#lookup(name, 'PTR', options), hostName);
+  }
+
+  async txt(name: string, options?: LookupOptions): Promise<Answer<string>> {
+    return mapRecords(await this.#lookup(name, 'TXT', options), (data) =>
+      Buffer.concat(data as readonly Buffer[]).toString('latin1'),
+    );
+  }
+
+  async tlsa(name: string, options?: LookupOptions): Promise<Answer<TlsaRecord>> {
+    return mapRecords(await this.#lookup(name, 'TLSA', options), tlsaRecord);
+  }
+
+  async alias(name: string, options?: LookupOptions): Promise<Answer<string>> {
+    return mapRecords(await this.#lookup(name, 'CNAME', options), hostName);
   }
 
   /** Ends every lookup under way with `no-answer`. */
@@ -201,7 +219,9 @@ class StubResolver implements Resolver {
     }
     if (reading.kind === 'reply') {
       this.#silentUntilMs.delete(server.text);
-      return { reply: reading.reply };
+      const { reply } = reading;
+      const trusted = this.#trusted?.has(server.address) ?? isLoopback(server.address);
+      return { reply: trusted ? reply : { ...reply, authenticated: false } };
     }
     if (reading.kind !== 'problem')
       return { problem: 'sent an answer that does not fit the question', silent: false };
@@ -262,6 +282,11 @@ function hostName(data: unknown): string {
 function mxRecord(data: unknown): MxRecord {
   const { preference, exchange } = data as { preference: number; exchange: string };
   return { preference, exchange: hostName(exchange) };
+}
+
+function tlsaRecord(data: unknown): TlsaRecord {
+  const { certificate, usage, selector, matchingType } = data as TlsaRecord & { certificate: Buffer };
+  return { usage, selector, matchingType, data: Buffer.from(certificate) };
 }
 
 function combine(six: Answer<AddressRecord>, four: Answer<AddressRecord>): Answer<AddressRecord> {

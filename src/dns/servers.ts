@@ -25,6 +25,11 @@ export function parseServer(text: string): ServerAddress | undefined {
   return port >= 1 && port <= 65_535 ? serverAddress(address, port) : undefined;
 }
 
+/** A server on this machine: what it says cannot be changed on the way. */
+export function isLoopback(address: string): boolean {
+  return address.startsWith('127.') || address === '::1';
+}
+
 function serverAddress(address: string, port: number): ServerAddress {
   return { address, port, text: isIP(address) === 6 ? `[${address}]:${port}` : `${address}:${port}` };
 }

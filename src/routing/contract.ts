@@ -36,7 +36,7 @@ export interface RouteFailure {
 
 /** One step of the work, as explain shows it and the timeline keeps it. */
 export interface RouteStep {
-  readonly kind: 'rule' | 'dns' | 'address' | 'fallback' | 'route';
+  readonly kind: 'rule' | 'dns' | 'address' | 'fallback' | 'route' | 'tls';
   readonly text: string;
 }
 

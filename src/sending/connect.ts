@@ -1,10 +1,14 @@
 /** Opening a connection: which addresses of a route to dial, and dialling one. */
+
+import { X509Certificate } from 'node:crypto';
 import { connect, isIP, type Socket } from 'node:net';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { connect as connectTls, type DetailedPeerCertificate, type TLSSocket } from 'node:tls';
 import { describeError } from '../mail/failure.ts';
 import type { Route } from '../routing/contract.ts';
 import type { RuleTls } from '../settings/destination-rules.ts';
 import type { SmtpHost, TlsMode } from '../settings/values.ts';
+import type { TlsPolicy } from '../trust/contract.ts';
+import { checkTlsa } from '../trust/tlsa.ts';
 
 const MAX_HOSTS = 5;
 const MAX_ADDRESSES = 10;
@@ -31,6 +35,8 @@ export interface Endpoint {
   /** The SMTP host it belongs to; null where via is another. */
   readonly smtpHost: SmtpHost | null;
   readonly credentials: { readonly username: string; readonly password: string } | null;
+  /** What TLS a server found by MX must have; null where the settings of its route say so. */
+  readonly policy: TlsPolicy | null;
   /** Equal for endpoints a connection can be shared between. */
   readonly key: string;
 }
@@ -48,7 +54,18 @@ export function endpointsOf(route: Route): Endpoint[] {
     const host = smtpHost?.name ?? name;
     for (const address of addresses) {
       const key = JSON.stringify([route.via, host, address, port, tls, credentials]);
-      endpoints.push({ via: route.via, host, port, address, preference, tls, smtpHost, credentials, key });
+      endpoints.push({
+        via: route.via,
+        host,
+        port,
+        address,
+        preference,
+        tls,
+        smtpHost,
+        credentials,
+        policy: null,
+        key,
+      });
     }
   }
   return endpoints.slice(0, MAX_ADDRESSES);
@@ -64,6 +81,8 @@ export interface Secured {
   readonly version: string;
   /** Why it is not verified. */
   readonly problem: string | null;
+  /** Why the policy allows no mail over it; null when it does. */
+  readonly refused: string | null;
 }
 
 export type Dialled =
@@ -72,7 +91,7 @@ export type Dialled =
   | { readonly ok: false; readonly reason: string; readonly tls: boolean };
 
 export interface DialRequest {
-  readonly endpoint: Pick<Endpoint, 'address' | 'port' | 'host' | 'tls'>;
+  readonly endpoint: Pick<Endpoint, 'address' | 'port' | 'host' | 'tls'> & Partial<Pick<Endpoint, 'policy'>>;
   /** For TCP and, where implicit, the TLS handshake, together. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
@@ -90,17 +109,19 @@ export async function dial({ endpoint, timeoutMs, signal }: DialRequest): Promis
   const refused = await settled(socket, 'connect', limit, `timed out after ${timeoutMs / 1000} s`);
   if (refused !== null) return { ok: false, reason: refused, tls: false };
   if (endpoint.tls !== 'implicit') return { ok: true, socket, secure: null };
-  const secured = await startTls(socket, endpoint.host, limit);
+  const secured = await startTls(socket, endpoint.host, limit, endpoint.policy ?? null);
   return secured.ok ? secured : { ok: false, reason: secured.reason, tls: true };
 }
 
-/** The TLS handshake on an open connection, with any certificate. */
+/** The TLS handshake on an open connection. Any certificate will do for it; `refused` says whether it does for mail. */
 export async function startTls(
   socket: Socket,
   host: string,
   limit: AbortSignal,
+  policy: TlsPolicy | null = null,
 ): Promise<{ ok: true; socket: TLSSocket; secure: Secured } | { ok: false; reason: string }> {
-  const servername = isIP(host) === 0 ? host : undefined;
+  // RFC 7672 §3.2.1: with DANE the name that the TLSA records stand under.
+  const servername = policy?.servername ?? (isIP(host) === 0 ? host : undefined);
   // What happens to the plain socket from here on shows on the secured one.
   socket.on('error', () => undefined);
   const secured = connectTls({ socket, host, servername, rejectUnauthorized: false });
@@ -109,11 +130,54 @@ export async function startTls(
     socket.destroy();
     return { ok: false, reason: failed };
   }
-  const verified = secured.authorized;
-  const version = secured.getProtocol() ?? 'TLS';
-  const text = `${version} ${verified ? 'verified' : 'unverified'}`;
-  const problem = verified ? null : describeError(secured.authorizationError);
-  return { ok: true, socket: secured, secure: { verified, text, version, problem } };
+  return { ok: true, socket: secured, secure: securedBy(secured, policy) };
+}
+
+const BY_WHOM = {
+  dane: 'DANE',
+  'mta-sts': 'MTA-STS',
+  rule: 'the rule for the destination',
+  settings: 'settings',
+};
+
+function securedBy(socket: TLSSocket, policy: TlsPolicy | null): Secured {
+  const version = socket.getProtocol() ?? 'TLS';
+  const strict = policy?.level === 'dane' || policy?.level === 'verify';
+  const problem =
+    policy?.level === 'dane'
+      ? checkTlsa(policy.tlsa, chainOf(socket), policy.names)
+      : socket.authorized
+        ? null
+        : describeError(socket.authorizationError);
+  const verified = problem === null;
+  if (policy === null || !strict)
+    return {
+      verified,
+      text: `${version} ${verified ? 'verified' : 'unverified'}`,
+      version,
+      problem,
+      refused: null,
+    };
+  const whom = BY_WHOM[policy.source];
+  const refused = verified ? null : `The certificate is not the one that ${whom} asks for: ${problem}`;
+  const text = verified ? `${version}, verified by ${whom}` : `${version}, not verified by ${whom}`;
+  return { verified, text, version, problem, refused };
+}
+
+/** Certificates looked at of one chain. */
+const MAX_CHAIN = 10;
+
+/** What the server sent, its own certificate first. */
+function chainOf(socket: TLSSocket): X509Certificate[] {
+  const chain: X509Certificate[] = [];
+  const seen = new Set<string>();
+  let current: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
+  while (current?.raw !== undefined && !seen.has(current.fingerprint256) && chain.length < MAX_CHAIN) {
+    seen.add(current.fingerprint256);
+    chain.push(new X509Certificate(current.raw));
+    current = current.issuerCertificate;
+  }
+  return chain;
 }
 
 const CONNECTION_WORDS: Readonly<Record<string, string>> = {

@@ -33,6 +33,7 @@ import {
   type Verdict,
 } from './judge.ts';
 import { makeTrial, openConnection, type Trial } from './open.ts';
+import { applyPolicies } from './policies.ts';
 import type { SenderDependencies } from './ports.ts';
 import type { SmtpHostWatch } from './smtp-host-watch.ts';
 import type { PeerConnection } from './talk.ts';
@@ -174,7 +175,9 @@ export class Delivery {
   /** Every server of a route in turn, until nobody is left to deliver to. */
   async #tryServers(route: Route): Promise<RouteTally> {
     const tally = emptyTally();
-    const endpoints = this.#inOrder(endpointsOf(route));
+    const { domain } = this.#work.target;
+    const policies = this.#context.deps.tlsPolicies;
+    const endpoints = this.#inOrder(await applyPolicies(endpointsOf(route), { route, domain, policies }));
     if (endpoints.length === 0) tally.unreachable = 'no address that may be dialled';
     const pooled = this.#context.pool.take(firstChoice(endpoints));
     const order =

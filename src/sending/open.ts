@@ -3,6 +3,7 @@
 import { replyText } from '../mail/reply.ts';
 import type { CurrentSettings } from '../settings/values.ts';
 import { type SenderPhase, SenderSession, type SessionProblem } from '../smtp/sender-session.ts';
+import type { TlsPolicy } from '../trust/contract.ts';
 import { dial, type Endpoint, isLoopback } from './connect.ts';
 import { PeerConnection } from './talk.ts';
 
@@ -14,6 +15,8 @@ export interface Trial {
   /** How far it came. */
   readonly stage: 'connect' | SenderPhase;
   readonly tls: string | null;
+  /** Which TLS policy counted and why; absent where it is the usual one. */
+  readonly policy?: string;
   /** The last reply, or what went wrong without one. */
   readonly reply: string;
   readonly durationMs: number;
@@ -32,21 +35,43 @@ export type Opened =
   | { readonly ok: true; readonly connection: PeerConnection; readonly trials: readonly Trial[] }
   | { readonly ok: false; readonly problem: SessionProblem; readonly trials: readonly Trial[] };
 
+/** What a policy asks of the session. */
+const SESSION_LEVELS = {
+  none: 'none',
+  opportunistic: 'opportunistic',
+  encrypt: 'encrypt',
+  verify: 'required',
+  dane: 'required',
+} as const satisfies Record<TlsPolicy['level'], string>;
+
 /**
  * Dials and greets. Where TLS is only welcome and fails, the server is called once more in clear (RFC 7435);
  * each call is a trial.
  */
 export async function openConnection(request: OpenRequest): Promise<Opened> {
-  const first = await call(request, request.endpoint.tls);
-  if (first.ok || first.problem.kind !== 'tls-failed' || request.endpoint.tls !== 'opportunistic')
-    return first;
+  const { endpoint } = request;
+  const refused = endpoint.policy?.refused ?? null;
+  if (refused !== null) return keptAway(endpoint, refused);
+  const tls = endpoint.policy === null ? endpoint.tls : SESSION_LEVELS[endpoint.policy.level];
+  const first = await call(request, tls);
+  if (first.ok || first.problem.kind !== 'tls-failed' || tls !== 'opportunistic') return first;
   const again = await call(request, 'none');
-  return { ...again, trials: [...first.trials, ...again.trials] };
+  return { ...again, trials: [...first.trials.map(withClearNext), ...again.trials] };
+}
+
+function withClearNext(trial: Trial): Trial {
+  return { ...trial, reply: `${trial.reply}; called once more, in clear` };
+}
+
+/** A policy forbids this server: it is not even called. */
+function keptAway(endpoint: Endpoint, text: string): Opened {
+  const problem: SessionProblem = { kind: 'tls-unavailable', phase: 'ended', reply: null, text };
+  return { ok: false, problem, trials: [makeTrial(endpoint, 'connect', null, text, performance.now())] };
 }
 
 async function call(
   { endpoint, hostname, settings, signal }: OpenRequest,
-  tls: Endpoint['tls'],
+  tls: Endpoint['tls'] | 'encrypt',
 ): Promise<Opened> {
   const startedAt = performance.now();
   const failed = (problem: SessionProblem, secured: string | null): Opened => {
@@ -71,6 +96,7 @@ async function call(
     socket: dialled.socket,
     session,
     host: endpoint.host,
+    policy: endpoint.policy,
     secure: dialled.secure,
     settings,
   });
@@ -88,6 +114,10 @@ export function makeTrial(
   reply: string,
   startedAt: number,
 ): Trial {
-  const { host, port, address } = endpoint;
-  return { host, port, address, stage, tls, reply, durationMs: Math.round(performance.now() - startedAt) };
+  const { host, port, address, policy } = endpoint;
+  const durationMs = Math.round(performance.now() - startedAt);
+  const trial = { host, port, address, stage, tls, reply, durationMs };
+  // What is usual is not told with every message.
+  const usual = policy === null || (policy.source === 'settings' && policy.refused === null);
+  return usual ? trial : { ...trial, policy: policy.text };
 }

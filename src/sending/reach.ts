@@ -3,8 +3,10 @@ import { replyText } from '../mail/reply.ts';
 import type { Route } from '../routing/contract.ts';
 import type { Settings } from '../settings/values.ts';
 import type { SessionProblem } from '../smtp/sender-session.ts';
+import type { TlsPolicies } from '../trust/contract.ts';
 import { type Endpoint, endpointsOf, type Secured } from './connect.ts';
 import { openConnection, type Trial } from './open.ts';
+import { applyPolicies } from './policies.ts';
 
 /** Longest wait for each reply: somebody sits and waits for what a queue may wait minutes for. */
 const LONGEST_WAIT_MS = 30_000;
@@ -36,14 +38,19 @@ export interface ReachOptions {
   /** Our name in EHLO. */
   readonly hostname: string;
   readonly settings: Settings;
+  /** The recipient domain. */
+  readonly domain?: string;
+  readonly policies?: TlsPolicies;
 }
 
 /**
  * Calls every address that mail by this route would be tried at, all at once (10 at most), with the TLS rules
  * of the route. No one signs in. Never rejects.
  */
-export function reachServers(route: Route, options: ReachOptions): Promise<readonly Reached[]> {
-  return Promise.all(endpointsOf(route).map((endpoint) => reach(endpoint, options)));
+export async function reachServers(route: Route, options: ReachOptions): Promise<readonly Reached[]> {
+  const { domain = '', policies } = options;
+  const endpoints = await applyPolicies(endpointsOf(route), { route, domain, policies });
+  return Promise.all(endpoints.map((endpoint) => reach(endpoint, options)));
 }
 
 async function reach(endpoint: Endpoint, { hostname, settings }: ReachOptions): Promise<Reached> {

@@ -11,6 +11,7 @@ import type {
   SessionProblem,
   Transaction,
 } from '../smtp/sender-session.ts';
+import type { TlsPolicy } from '../trust/contract.ts';
 import { type Secured, startTls } from './connect.ts';
 
 /** A session in which nothing completes for this long is closed, whatever the waits are set to. */
@@ -41,6 +42,8 @@ export interface PeerConnectionOptions {
   readonly session: SenderSession;
   /** The name a certificate is checked against. */
   readonly host: string;
+  /** What the TLS must be; null where the session's own level says all. */
+  readonly policy?: TlsPolicy | null;
   /** Set when TLS is on already. */
   readonly secure: Secured | null;
   /** Asked anew for each wait, so that a change acts at once. */
@@ -55,6 +58,7 @@ export class PeerConnection {
   messages = 0;
   #socket: Socket;
   readonly #host: string;
+  readonly #policy: TlsPolicy | null;
   readonly #settings: PeerConnectionOptions['settings'];
   readonly #rateGraceMs: number;
   #secured: Secured | null;
@@ -69,6 +73,7 @@ export class PeerConnection {
     this.session = options.session;
     this.#socket = options.socket;
     this.#host = options.host;
+    this.#policy = options.policy ?? null;
     this.#secured = options.secure;
     this.#settings = options.settings;
     this.#rateGraceMs = options.rateGraceMs ?? RATE_GRACE_MS;
@@ -222,14 +227,16 @@ export class PeerConnection {
     clearTimeout(this.#timer);
     this.#socket.removeAllListeners('data').removeAllListeners('error').removeAllListeners('close');
     const limit = AbortSignal.timeout(this.#settings().timeouts.tlsMs);
-    const secured = await startTls(this.#socket, this.#host, limit);
+    const secured = await startTls(this.#socket, this.#host, limit, this.#policy);
     if (!secured.ok) {
       this.session.tlsFailed(secured.reason);
     } else {
       this.#socket = secured.socket;
       this.#secured = secured.secure;
       this.#listen(secured.socket);
-      this.session.tlsStarted(secured.secure);
+      const { refused } = secured.secure;
+      if (refused === null) this.session.tlsStarted(secured.secure);
+      else this.session.tlsFailed(refused);
     }
     this.#advance();
   }

@@ -66,6 +66,7 @@ export function createAdminContext(core: Core, running: Running | null): AdminCo
             : clientAt(request.client, request.user, request.settings),
         settings: request.settings,
         connectAs: request.connect ? config.hostname : null,
+        policies: core.tlsPolicies,
       }),
     isOwnHost: (host, port) => core.router.ourselves(settings.current()).isOwnHost(host, port),
     checkPorts: () => (running === null ? tryPorts(config) : Promise.resolve(openPorts(running))),

@@ -49,6 +49,8 @@ export interface NodeConfig {
   readonly listen: Readonly<Record<ListenerName, readonly Endpoint[]>>;
   /** DNS servers as `address:port`; empty for the system's. */
   readonly dnsServers: readonly string[];
+  /** Addresses of DNS servers whose DNSSEC validation is believed; null for those on loopback. */
+  readonly dnsTrusted: readonly string[] | null;
   readonly store: StorePlace;
   readonly tls: TlsConfig;
   /** Where certificates are obtained; null: they are not. */
@@ -120,7 +122,7 @@ const fileSchema = z
         admin: z.string(),
       })
       .partial(),
-    dns: z.strictObject({ servers: endpoints }).partial(),
+    dns: z.strictObject({ servers: endpoints, trusted: endpoints }).partial(),
     store: z.strictObject({ url: z.string() }).partial(),
     tls: tlsSchema,
     proxy: z.strictObject({ from: endpoints }).partial(),
@@ -174,6 +176,7 @@ function load(input: ConfigInput): NodeConfig {
     admin: adminListener(env.CMAIL_LISTEN_ADMIN ?? fromFile.listen?.admin ?? DEFAULT_ADMIN),
     listen: listeners(env, fromFile),
     dnsServers: dnsServers(list(env.CMAIL_DNS_SERVERS) ?? fromFile.dns?.servers ?? []),
+    dnsTrusted: dnsTrusted(list(env.CMAIL_DNS_TRUSTED) ?? fromFile.dns?.trusted),
     store: storePlace(pick(env.CMAIL_STORE_URL, fromFile.store?.url) ?? 'sqlite'),
     tls,
     acme: obtained(input, fromFile.tls, base, checkHostname(hostname), tls),
@@ -275,7 +278,7 @@ function issueText(issue: z.core.$ZodIssue): string {
   const where = issue.path.join('.');
   if (issue.code === 'unrecognized_keys') {
     const keys = issue.keys.map((key) => (where === '' ? key : `${where}.${key}`)).join(', ');
-    return `unknown key ${keys}; known are data, hostname, listen.*, dns.servers, store.url, tls.cert, tls.key, [[tls.extra]], tls.acme.*, proxy.from, public.*`;
+    return `unknown key ${keys}; known are data, hostname, listen.*, dns.servers, dns.trusted, store.url, tls.cert, tls.key, [[tls.extra]], tls.acme.*, proxy.from, public.*`;
   }
   return `${where}: ${issue.message}`;
 }
@@ -349,6 +352,14 @@ function publicPorts(env: ConfigInput['env'], fromFile: FileConfig): NodeConfig[
     ports[name] = port;
   }
   return ports;
+}
+
+function dnsTrusted(texts: readonly string[] | undefined): readonly string[] | null {
+  for (const text of texts ?? []) {
+    if (isIP(text) !== 0) continue;
+    refuse('dns.trusted', text, 'it is not the address of a DNS server', '"192.0.2.53" would do.');
+  }
+  return texts ?? null;
 }
 
 function dnsServers(texts: readonly string[]): string[] {

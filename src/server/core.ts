@@ -11,6 +11,7 @@ import type { DecisionDependencies } from '../receiving/decision.ts';
 import { NoticeRate } from '../receiving/notice-rate.ts';
 import { Srs } from '../receiving/srs.ts';
 import { Trace } from '../receiving/trace.ts';
+import { checkDialAddress } from '../routing/dial-check.ts';
 import { Router } from '../routing/router.ts';
 import { machineAddresses, ourselves, type SelfDescription } from '../routing/self.ts';
 import { ForwardProbe } from '../sending/probe.ts';
@@ -18,6 +19,10 @@ import { SettingsService } from '../settings/service.ts';
 import type { Settings } from '../settings/values.ts';
 import type { Storage } from '../storage/contract.ts';
 import { guardStore } from '../storage/guard.ts';
+import type { TlsPolicies } from '../trust/contract.ts';
+import { MtaSts } from '../trust/mta-sts.ts';
+import { tlsPolicies } from '../trust/policies.ts';
+import { stsFetcher } from '../trust/sts-fetch.ts';
 import type { NodeConfig } from './config.ts';
 import type { DataFolder } from './data-folder.ts';
 import type { Log } from './log.ts';
@@ -36,6 +41,7 @@ export interface Core {
   readonly resolver: Resolver;
   readonly dnsHealth: DnsHealth;
   readonly router: Router;
+  readonly tlsPolicies: TlsPolicies;
   readonly decision: DecisionDependencies;
   readonly trace: Trace;
   readonly makeNotices: MakeNotices;
@@ -58,8 +64,11 @@ export async function openCore(config: NodeConfig, folder: DataFolder, log: Log)
   const settings = await SettingsService.open(storage, { secretKey, isOwnHost });
   const dnsHealth = new DnsHealth();
   const servers = config.dnsServers.length > 0 ? { servers: config.dnsServers } : {};
-  const resolver = createResolver({ ...servers, health: dnsHealth });
+  const trusted = config.dnsTrusted === null ? {} : { trusted: config.dnsTrusted };
+  const resolver = createResolver({ ...servers, ...trusted, health: dnsHealth });
   const router = new Router({ resolver, self: describe });
+  const mayDial = (address: string) => checkDialAddress(address, settings.current().allowPrivateAddresses).ok;
+  const sts = new MtaSts({ resolver, store: storage, fetch: stsFetcher({ resolver, mayDial }), log });
   const probe = new ForwardProbe({ hostname: config.hostname, settings: settings.current, routes: router });
   const decision: DecisionDependencies = {
     directory: new Directory(storage),
@@ -77,7 +86,7 @@ export async function openCore(config: NodeConfig, folder: DataFolder, log: Log)
   };
   return {
     ...{ config, folder, storage, storeAwayMs: awayMs, settings, resolver, dnsHealth },
-    ...{ router, decision, trace, makeNotices, self, close },
+    ...{ router, tlsPolicies: tlsPolicies({ resolver, sts }), decision, trace, makeNotices, self, close },
   };
 }
 

@@ -9,10 +9,13 @@ import type { Client } from '../receiving/client.ts';
 import { type Decision, type DecisionDependencies, decide } from '../receiving/decision.ts';
 import { outwardSender } from '../receiving/outward-sender.ts';
 import type { Route, RouteStep, Routes, RouteVia, Target } from '../routing/contract.ts';
+import { endpointsOf } from '../sending/connect.ts';
 import { judgeRouteFailure } from '../sending/judge.ts';
 import { isFinalAtOnce, type Outlook, outlookOf } from '../sending/outlook.ts';
+import { applyPolicies } from '../sending/policies.ts';
 import { type Reached, reachServers } from '../sending/reach.ts';
 import type { RouteFailureKind, Settings } from '../settings/values.ts';
+import type { TlsPolicies } from '../trust/contract.ts';
 
 export interface ExplainRequest {
   readonly recipient: string;
@@ -22,6 +25,8 @@ export interface ExplainRequest {
   readonly settings: Settings;
   /** Try the servers as far as EHLO, under this name of ours; null to connect to nothing. */
   readonly connectAs: string | null;
+  /** What TLS servers found by MX must have; absent: not told. */
+  readonly policies?: TlsPolicies;
 }
 
 /** The shape of DESIGN.md, which others rely on. */
@@ -91,6 +96,7 @@ export async function explain(
   if (target?.type === 'external') steps.push(...(await senderSteps(deps, request, decision)));
   const route = await routeOf(routes, decision, target, request);
   steps.push(...(route?.steps ?? []));
+  if (route !== null && target !== null) steps.push(...(await policySteps(route, target, request)));
   return {
     recipient: recipient.value.text,
     decision: decision.decision,
@@ -98,7 +104,7 @@ export async function explain(
     reply: replyJson(decision.reply),
     route: route === null ? withoutServers(decision) : routeJson(route, request.settings),
     steps,
-    ...(route === null ? notOutward(request) : await lookAhead(route, request)),
+    ...(route === null ? notOutward(request) : await lookAhead(route, target, request)),
   };
 }
 
@@ -108,10 +114,29 @@ function notOutward({ connectAs }: ExplainRequest): Pick<Explanation, 'outlook' 
 
 async function lookAhead(
   route: Route,
-  { settings, connectAs, from }: ExplainRequest,
+  target: Target | null,
+  { settings, connectAs, policies, from }: ExplainRequest,
 ): Promise<Pick<Explanation, 'outlook' | 'connect'>> {
-  const connect = connectAs === null ? null : await reachServers(route, { hostname: connectAs, settings });
+  const domain = target?.domain ?? '';
+  const asked = {
+    hostname: connectAs ?? '',
+    settings,
+    domain,
+    ...(policies === undefined ? {} : { policies }),
+  };
+  const connect = connectAs === null ? null : await reachServers(route, asked);
   return { outlook: outlookOf(route, settings, from), connect };
+}
+
+/** One step for each server: which TLS it must have, and who says so. */
+async function policySteps(
+  route: Route,
+  { domain }: Target,
+  { policies }: ExplainRequest,
+): Promise<RouteStep[]> {
+  const endpoints = await applyPolicies(endpointsOf(route), { route, domain, policies });
+  const texts = endpoints.map(({ policy }) => policy?.text).filter((text) => text !== undefined);
+  return [...new Set(texts)].map((text) => ({ kind: 'tls', text }));
 }
 
 /** `postmaster` alone is a recipient too (RFC 5321 §4.1.1.3). */

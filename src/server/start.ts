@@ -121,6 +121,7 @@ function assemble(core: Core, { tls, acme }: Pick<Parts, 'tls' | 'acme'>, log: L
     store: storage,
     settings: current,
     routes: core.router,
+    tlsPolicies: core.tlsPolicies,
     redecide: createRedecide(decision, current),
     makeNotices: core.makeNotices,
     hostname: config.hostname,

@@ -97,6 +97,8 @@ const LIMITS_MS: Readonly<Partial<Record<keyof Storage, number>>> = {
   recordAudit: LONG_MS,
   audit: LONG_MS,
   sweepAccess: LONG_MS,
+  stsPolicy: SHORT_MS,
+  keepStsPolicy: LONG_MS,
   search: LONG_MS,
   queueDestinations: LONG_MS,
   queueOf: LONG_MS,

@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { type FSWatcher, watch } from 'node:fs';
-import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import type { ServerCertificate } from './certificates.ts';
 import { runChecked } from './command.ts';
 import { freePort } from './free-port.ts';
 import { requireTool } from './require.ts';
@@ -47,13 +48,14 @@ export function requirePostfix(t: TestContext): boolean {
 
 /**
  * Starts Postfix in a folder of its own, listening on `address` (default 127.0.0.5) at a free port; no
- * instance of the machine's own is touched. Needs root, as Postfix does. Ends with the test.
+ * instance of the machine's own is touched. With `tls` it offers STARTTLS. Needs root, as Postfix does. Ends with the test.
  */
 export async function startPostfix(
   t: TestContext,
   options: {
     address?: string /** Where mail for this domain goes, instead of being kept. */;
     relay?: Relay;
+    tls?: ServerCertificate;
   } = {},
 ): Promise<Postfix> {
   const host = options.address ?? '127.0.0.5';
@@ -68,6 +70,7 @@ export async function startPostfix(
   });
   const port = await freePort(host);
   await writeInstance(root, host, port, options.relay);
+  if (options.tls !== undefined) await offerTls(root, options.tls);
   started = await spawnMaster(root);
   const logText = () => readFile(join(root, 'log', 'mail.log'), 'utf8').catch(() => '');
   if (!(await answers(host, port, started.child))) {
@@ -136,6 +139,20 @@ async function writeInstance(root: string, host: string, port: number, relay?: R
   for (const name of ['data', ...owned, ...maildir]) await chown(join(root, name), owner.uid, owner.gid);
   await writeFile(join(root, 'etc', 'main.cf'), mainCf(root, owner) + relayCf(relay));
   await writeFile(join(root, 'etc', 'master.cf'), masterCf(host, port));
+}
+
+async function offerTls(root: string, { cert, key }: ServerCertificate): Promise<void> {
+  const file = (name: string) => join(root, 'etc', name);
+  await writeFile(file('cert.pem'), cert);
+  await writeFile(file('key.pem'), key, { mode: 0o600 });
+  const lines = [
+    'smtpd_tls_security_level = may',
+    `smtpd_tls_cert_file = ${file('cert.pem')}`,
+    `smtpd_tls_key_file = ${file('key.pem')}`,
+    'smtpd_tls_received_header = yes',
+  ];
+  await appendFile(file('main.cf'), `${lines.join('\n')}\n`);
+  await appendFile(file('master.cf'), 'tlsmgr unix - - n 1000? 1 tlsmgr\n');
 }
 
 /**

@@ -40,6 +40,9 @@ const resolver: Resolver = {
       : { status: 'nxdomain', cached: false },
   addresses: async () => ({ status: 'no-answer', detail: 'no resolver here' }),
   ptr: async () => ({ status: 'nxdomain', cached: false }),
+  txt: async () => ({ status: 'nxdomain', cached: false }),
+  tlsa: async () => ({ status: 'nxdomain', cached: false }),
+  alias: async () => ({ status: 'nxdomain', cached: false }),
   close: () => undefined,
 };
 

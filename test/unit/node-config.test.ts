@@ -75,6 +75,17 @@ describe('cmail.toml', () => {
     );
   });
 
+  it('takes the resolvers that are trusted: those on loopback, these, or none', () => {
+    const trusted = (dns: string) => loaded(`hostname = "a.test"\n[dns]\n${dns}`).dnsTrusted;
+    assert.equal(trusted(''), null);
+    assert.deepEqual(trusted('trusted = ["192.0.2.53", "::1"]'), ['192.0.2.53', '::1']);
+    assert.deepEqual(trusted('trusted = []'), []);
+    assert.match(
+      refused('hostname = "a.test"\n[dns]\ntrusted = ["192.0.2.53:53"]'),
+      /^dns\.trusted = ".*": it is not the address of a DNS server\. "192\.0\.2\.53" would do\.$/,
+    );
+  });
+
   const errors: [string, string, RegExp][] = [
     ['an unknown key', 'hostnam = "x"', /unknown key hostnam; known are data, hostname/],
     ['an unknown key of a section', '[listen]\nsmpt = []', /unknown key listen\.smpt/],

@@ -635,7 +635,8 @@ describe('a fault of ours', () => {
     const broken = (): never => {
       throw new Error('broken inside');
     };
-    const resolver: Resolver = { mx: broken, addresses: broken, ptr: broken, close: () => undefined };
+    const lookups = { mx: broken, addresses: broken, ptr: broken, txt: broken, tlsa: broken, alias: broken };
+    const resolver: Resolver = { ...lookups, close: () => undefined };
     const router = new Router({ resolver, self: () => ({ hostname: 'us.test', listeners: [] }) });
     const options = { settings: { ...SETTINGS, ...ON }, fresh: false, assumedExternal: false };
     const route = await router.plan({ type: 'external', domain: 'x.test' }, options);

@@ -62,6 +62,7 @@ describe('TLS towards MX', () => {
         trials(world.queue.events('attempt')[0]).map(({ stage }) => stage),
         ['starttls', 'data-end'],
       );
+      assert.match(trials(world.queue.events('attempt')[0])[0]?.reply ?? '', /; called once more, in clear$/);
     });
   }
 });

@@ -20,6 +20,7 @@ import {
   type SettleInput,
   StorageError,
 } from '../../src/storage/contract.ts';
+import type { TlsPolicies } from '../../src/trust/contract.ts';
 
 export const MINUTE_MS = 60_000;
 export const HOUR_MS = 3_600_000;
@@ -371,6 +372,8 @@ export interface World {
   makeNoticesFails: boolean;
   /** Errors thrown by the next calls of `makeNotices`. */
   readonly noticeErrors: Error[];
+  /** Which TLS the servers must have; absent: what they offer. */
+  tlsPolicies: TlsPolicies | undefined;
   /** Adds a message, wakes the sender and waits until `settles` more claims are settled. */
   send(message: NewMessage, settles?: number): Promise<MessageId>;
 }
@@ -392,6 +395,12 @@ export function makeWorld(
         return world.plan(target);
       },
       fallback: async (kind) => world.fallback(kind),
+    },
+    tlsPolicies: {
+      policyFor: async (question) => {
+        if (world.tlsPolicies === undefined) throw new Error('no policies were given');
+        return world.tlsPolicies.policyFor(question);
+      },
     },
     redecide: async (recipient) => world.redecide(recipient),
     makeNotices: async (request) => {
@@ -420,6 +429,7 @@ export function makeWorld(
     },
     makeNoticesFails: false,
     noticeErrors: [],
+    tlsPolicies: undefined,
     onLog: () => undefined,
     send: async (message, settles = 1) => {
       const wanted = queue.settled.length + settles;

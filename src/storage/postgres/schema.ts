@@ -175,9 +175,18 @@ const DSN: readonly string[] = [
   'ALTER TABLE recipient ADD COLUMN dsn_orcpt text',
 ];
 
+/** How other domains want their mail protected: MTA-STS policies as last fetched. */
+const STS_POLICIES: readonly string[] = [
+  `CREATE TABLE sts_policy (
+    domain text PRIMARY KEY, id text NOT NULL, mode text NOT NULL, max_age bigint NOT NULL, mx text NOT NULL,
+    fetched_at bigint NOT NULL, expires_at bigint NOT NULL
+  )`,
+  'CREATE INDEX sts_policy_by_end ON sts_policy (expires_at, domain)',
+];
+
 /** Step n brings a store from version n to n + 1; a step that was released is never edited. */
 export const MIGRATIONS: readonly (readonly string[])[] = [
-  ...[VERSION_1, ACCESS_AND_SEARCH, CREDENTIALS, OWNER, HOLD_AUTHOR, DSN],
+  ...[VERSION_1, ACCESS_AND_SEARCH, CREDENTIALS, OWNER, HOLD_AUTHOR, DSN, STS_POLICIES],
 ];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 

@@ -1,8 +1,8 @@
 import type * as access from '../access-contract.ts';
-import { OperationCalls } from './operation-calls.ts';
+import { TrustStorage } from './trust-storage.ts';
 
 /** The access contract made of operations. */
-export abstract class AccessStorage extends OperationCalls implements access.AccessStore {
+export abstract class AccessStorage extends TrustStorage implements access.AccessStore {
   administrators(): Promise<readonly access.Administrator[]> {
     return this.read('administrators', null);
   }

@@ -15,6 +15,7 @@ import { SearchReads, searchReadHandlers } from './read-search.ts';
 import { SettingReads } from './read-settings.ts';
 import { verifyStore } from './read-verify.ts';
 import { openConnection } from './schema.ts';
+import { trustReadHandlers } from './trust.ts';
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -53,6 +54,7 @@ function makeHandlers(db: DatabaseSync): Handlers<ReadOps> {
     secret: ({ name }) => settings.secret(name),
     ...accessReadHandlers(new AccessReads(db)),
     ...ownerReadHandlers(new OwnerReads(db)),
+    ...trustReadHandlers(db),
     ...searchReadHandlers(new SearchReads(db)),
     newestTime: () => newestTime(db),
     verify: () => verifyStore(db),

@@ -167,9 +167,18 @@ ALTER TABLE recipient ADD COLUMN dsn_notify INTEGER;
 ALTER TABLE recipient ADD COLUMN dsn_orcpt TEXT;
 `;
 
+/** How other domains want their mail protected: MTA-STS policies as last fetched. */
+const STS_POLICIES = `
+CREATE TABLE sts_policy (
+  domain TEXT PRIMARY KEY, id TEXT NOT NULL, mode TEXT NOT NULL, max_age INTEGER NOT NULL, mx TEXT NOT NULL,
+  fetched_at INTEGER NOT NULL, expires_at INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX sts_policy_by_end ON sts_policy (expires_at, domain);
+`;
+
 /** Step n brings a store from version n to n + 1; a step that was released is never edited. */
 export const MIGRATIONS: readonly string[] = [
-  ...[VERSION_1, VERSION_2, ACCESS_AND_SEARCH, CREDENTIALS, OWNER, HOLD_AUTHOR, DSN],
+  ...[VERSION_1, VERSION_2, ACCESS_AND_SEARCH, CREDENTIALS, OWNER, HOLD_AUTHOR, DSN, STS_POLICIES],
 ];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 

@@ -5,6 +5,7 @@ import { type Handlers, NO_FLAGS, type WriteOps } from '../shared/operations.ts'
 import { type ErrorForm, errorForm } from './errors.ts';
 import type { PostedGroup, PostedOp, ThreadData, ThreadMessage } from './protocol.ts';
 import { openConnection } from './schema.ts';
+import { trustHandlers } from './trust.ts';
 import { AccessTables, accessHandlers } from './write-access.ts';
 import { BodyTable } from './write-bodies.ts';
 import { BulkActions } from './write-bulk.ts';
@@ -69,6 +70,7 @@ function makeHandlers(context: WriterContext): Handlers<WriteOps> {
     recordSignIn: (input) => credentials.record(input),
     removeEntries: ({ accountId, uids }) => directory.removeEntries(accountId, uids),
     writeSettings: (input) => settings.write(input),
+    ...trustHandlers(context),
     ...accessHandlers(new AccessTables(context)),
     ...accountSessionHandlers(accountSessions),
     indexMessages: ({ limit }) => search.index(limit),

@@ -153,6 +153,7 @@ function trial({
   reply,
   durationMs,
   possiblyDuplicate,
+  policy,
 }: Record<string, unknown>): Trial {
   return {
     where: `${text(host)} [${text(address)}]:${text(port)}`,
@@ -160,7 +161,9 @@ function trial({
     tls: typeof tls === 'string' ? tls : stage === 'connect' ? '' : words.clear,
     took: typeof durationMs === 'number' ? duration(durationMs) : '',
     reply: text(reply),
-    note: possiblyDuplicate === true ? words.maybeTwice : '',
+    note: [possiblyDuplicate === true ? words.maybeTwice : '', policy === reply ? '' : text(policy)]
+      .filter((part) => part !== '')
+      .join(' '),
   };
 }
 
