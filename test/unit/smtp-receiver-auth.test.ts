@@ -139,6 +139,15 @@ describe('STARTTLS', () => {
     it(`${what}: ${status}`, () => assert.equal(say(policy, ...lines).at(-1), status));
 });
 
+describe('REQUIRETLS', () => {
+  it('is offered and taken under TLS, where the host honours it, and nowhere else', () => {
+    const mail = 'MAIL FROM:<> REQUIRETLS';
+    assert.equal(say(LOCAL, 'EHLO c', mail).at(-1), '555 5.5.4');
+    assert.equal(say(LOCAL, ...UNDER_TLS, mail).at(-1), '250 2.0.0');
+    assert.equal(say({ ...LOCAL, requireTls: false }, ...UNDER_TLS, mail).at(-1), '555 5.5.4');
+  });
+});
+
 describe('limits of a session', () => {
   it('recipients of the whole session, and messages of it', () => {
     const message = 'MAIL FROM:<>\r\nRCPT TO:<a@b.test>\r\nDATA\r\nx\r\n.\r\n';
