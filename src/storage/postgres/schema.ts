@@ -151,8 +151,14 @@ const CREDENTIALS: readonly string[] = [
   )`,
 ];
 
+/** New mail and the backlog of a destination, each in the order it is due: SQLite's version 5. */
+const TURNS: readonly string[] = [
+  'CREATE INDEX recipient_new ON recipient (destination, due_at) WHERE state = 0 AND attempts = 0',
+  'CREATE INDEX recipient_retried ON recipient (destination, due_at) WHERE state = 0 AND attempts > 0',
+];
+
 /** Step n brings a store from version n to n + 1; a step that was released is never edited. */
-export const MIGRATIONS: readonly (readonly string[])[] = [VERSION_1, ACCESS_AND_SEARCH, CREDENTIALS];
+export const MIGRATIONS: readonly (readonly string[])[] = [VERSION_1, ACCESS_AND_SEARCH, CREDENTIALS, TURNS];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 
 const ATTEMPTS = 10;

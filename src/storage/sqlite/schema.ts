@@ -143,8 +143,14 @@ CREATE TABLE sign_in (
 ) WITHOUT ROWID;
 `;
 
+/** New mail and the backlog of a destination, each in the order it is due. */
+const TURNS = `
+CREATE INDEX recipient_new ON recipient (destination, due_at) WHERE state = 0 AND attempts = 0;
+CREATE INDEX recipient_retried ON recipient (destination, due_at) WHERE state = 0 AND attempts > 0;
+`;
+
 /** Step n brings a store from version n to n + 1; a step that was released is never edited. */
-export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, ACCESS_AND_SEARCH, CREDENTIALS];
+export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, ACCESS_AND_SEARCH, CREDENTIALS, TURNS];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 
 export interface ConnectionOptions {
