@@ -249,7 +249,8 @@ export class Delivery {
     const code = problem.reply?.code ?? 0;
     const refused =
       problem.kind === 'not-greeted' && (/refused/.test(problem.text) || (code >= 400 && code < 500));
-    if (others === 0 || !refused) return false;
+    // Those still being opened may be what it has; the last of them tells whether it takes any.
+    if (!refused || (others === 0 && lane.connections <= 1)) return false;
     this.#context.lanes.crowded(lane, others);
     this.health = 'full';
     return true;

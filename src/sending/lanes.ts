@@ -151,10 +151,10 @@ export class Lanes {
     lane.drained.clear();
   }
 
-  /** A server refused one more connection while it had `others`. */
+  /** A server refused one more connection while it had `others`; 0 when that is not known yet. */
   crowded(lane: Lane, others: number): void {
     const connections = Math.max(1, others);
-    lane.tolerated = { connections, until: this.#now() + TOLERATED_MS };
+    if (others > 0) lane.tolerated = { connections, until: this.#now() + TOLERATED_MS };
     lane.limit = Math.min(lane.limit, connections);
   }
 
