@@ -250,10 +250,14 @@ export class Delivery {
     const refused =
       problem.kind === 'not-greeted' && (/refused/.test(problem.text) || (code >= 400 && code < 500));
     // Those still being opened may be what it has; the last of them tells whether it takes any.
-    if (!refused || (others === 0 && lane.connections <= 1)) return false;
+    if (!refused || (others === 0 && !lane.opening.has(endpoint.key))) return false;
     this.#context.lanes.crowded(lane, others);
-    this.health = 'full';
     return true;
+  }
+
+  /** There is no room now: the message waits for it, unless a server has answered for it already. */
+  #putBack({ spoke, held }: RouteTally): void {
+    if (spoke === null && held === null) this.health = 'full';
   }
 
   /** There is no time, no right or no room to go on. */
@@ -322,19 +326,22 @@ export class Delivery {
       return 'unreachable';
     }
     if (!(await this.#reserve(lane))) {
-      this.health = 'full';
+      this.#putBack(tally);
       return 'stop';
     }
     this.#context.makeRoom();
     const { deps, signal } = this.#context;
     const { hostname, settings } = deps;
+    count(lane.opening, endpoint.key, 1);
     const opened = await openConnection({ endpoint, hostname, settings, signal });
+    count(lane.opening, endpoint.key, -1);
     this.#trials.push(...opened.trials);
     if (!opened.ok) {
       this.#place = { lane, connection: null };
-      return this.#isCrowded(endpoint, opened.problem, lane)
-        ? 'stop'
-        : this.#account(endpoint, opened.problem, tally, lane);
+      if (!this.#isCrowded(endpoint, opened.problem, lane))
+        return this.#account(endpoint, opened.problem, tally, lane);
+      this.#putBack(tally);
+      return 'stop';
     }
     this.#hold(lane, opened.connection);
     countOpen(lane, endpoint.key, opened.connection);
@@ -553,12 +560,14 @@ export function fallsBack({ via }: Lane, settings: Settings): boolean {
 }
 
 function countOpen(lane: Lane, key: string, connection: PeerConnection): void {
-  lane.open.set(key, (lane.open.get(key) ?? 0) + 1);
-  connection.whenClosed(() => {
-    const left = (lane.open.get(key) ?? 1) - 1;
-    if (left > 0) lane.open.set(key, left);
-    else lane.open.delete(key);
-  });
+  count(lane.open, key, 1);
+  connection.whenClosed(() => count(lane.open, key, -1));
+}
+
+function count(counts: Map<string, number>, key: string, change: 1 | -1): void {
+  const now = (counts.get(key) ?? 0) + change;
+  if (now > 0) counts.set(key, now);
+  else counts.delete(key);
 }
 
 /** Trouble with our own store, which defers mail and never returns it. */

@@ -24,6 +24,8 @@ export interface Lane {
   connections: number;
   /** Open connections by endpoint. */
   readonly open: Map<string, number>;
+  /** Connections being opened by endpoint. */
+  readonly opening: Map<string, number>;
   /** What the servers took when they said it was too much, until when it counts, ms. */
   tolerated: { readonly connections: number; readonly until: number } | null;
   /** Something was delivered to it or was answered. */
@@ -70,7 +72,15 @@ export class Lanes {
     if (known !== undefined) return known;
     this.#forgetOldest();
     const limit = FIRST_LIMIT;
-    const counts = { limit, highest: limit, sessions: 0, connections: 0, open: new Map(), tolerated: null };
+    const counts = {
+      limit,
+      highest: limit,
+      sessions: 0,
+      connections: 0,
+      open: new Map(),
+      opening: new Map(),
+      tolerated: null,
+    };
     const failure = { failingSince: null, failures: 0, failedAt: 0, backedOffUntil: 0, lastReply: null };
     const lane: Lane = { name, via, ...counts, proven: false, ...failure, drained: new Set() };
     this.#lanes.set(name, lane);
