@@ -34,7 +34,7 @@ export const queueOperations: OperationTable = {
   ),
 
   'queue.retry': operation(selecting, async (context, { selector }) => {
-    endBackOffs(context, selector);
+    await endBackOffsFor(context, selector);
     const done = await act(context, selector, 'retry');
     if (!('destination' in selector)) return done;
     return { ...done, stillHeldBy: holdingRule(context.settings.current(), destinationOf(selector)) };
@@ -106,6 +106,20 @@ export function backedOff(
   const state = states.find((one) => one.destination === destination);
   const until = state?.backedOffUntil ?? null;
   return until === null ? null : { until, reply: state?.lastReply ?? null };
+}
+
+/** Of messages, those of the destinations they wait for. */
+async function endBackOffsFor(context: AdminContext, selector: SelectorArguments): Promise<void> {
+  if (!('ids' in selector)) {
+    endBackOffs(context, selector);
+    return;
+  }
+  for (const id of selector.ids) {
+    const found = await context.storage.message(idArgument(id));
+    for (const { destination } of found?.message.recipients ?? []) {
+      if (destination !== null) context.endBackOff(destination);
+    }
+  }
 }
 
 /** Asking for mail to be tried now is asking for its destination to be tried now. */
