@@ -35,6 +35,7 @@ const DESCRIPTIONS: Readonly<Record<string, Describe>> = {
   'alias.remove': named,
   'directory.import': ({ dryRun }, { added }) => (dryRun === true ? null : `${words(added)} added`),
   'queue.retry': selected,
+  'queue.end-back-off': ({ selector }) => JSON.stringify(selector),
   'queue.hold': selected,
   'queue.release': selected,
   'queue.delete': (args, result) =>

@@ -112,6 +112,8 @@ export interface AdminContext {
   readonly owner: string | null;
   /** Destinations with sessions, or that are failing. */
   readonly destinationStates: () => readonly DestinationState[];
+  /** Lets a destination that is backed off, or all with null, be tried now; the number of back-offs ended. */
+  readonly endBackOff: (destination: string | null) => number;
   /** Mail a minute on this node, the newest last; empty without a server. */
   readonly traffic: (minutes: number) => readonly TrafficMinute[];
   /** Takes a small message in as this server's own; resolves to its number. Rejects with `OperationError`. */
@@ -122,9 +124,14 @@ export interface AdminContext {
 /** A destination as the sender sees it. */
 export interface DestinationState {
   readonly destination: string;
+  /** Its servers with ports, which other destinations may share. */
+  readonly servers: string;
   readonly sessions: number;
   /** ISO 8601; null while it works. */
   readonly failingSince: string | null;
+  /** ISO 8601; nothing is tried before. Null when it is not backed off. */
+  readonly backedOffUntil: string | null;
+  readonly lastReply: string | null;
 }
 
 export interface TestMessage {

@@ -4,7 +4,7 @@ import type { NoticeRecipient } from '../notices/contract.ts';
 import { messageJson, queueListJson } from '../queue/view.ts';
 import { holdingRule } from '../settings/destination-rules.ts';
 import type { Claim, QueuedMessage, QueueSelector } from '../storage/contract.ts';
-import { type AdminContext, OperationError } from './context.ts';
+import { type AdminContext, type DestinationState, OperationError } from './context.ts';
 import { setHoldRule } from './hold-rule.ts';
 import { MAX_ROWS, type OperationTable, operation, type Page } from './operation.ts';
 
@@ -34,10 +34,21 @@ export const queueOperations: OperationTable = {
   ),
 
   'queue.retry': operation(selecting, async (context, { selector }) => {
+    await endBackOffsFor(context, selector);
     const done = await act(context, selector, 'retry');
     if (!('destination' in selector)) return done;
     return { ...done, stillHeldBy: holdingRule(context.settings.current(), destinationOf(selector)) };
   }),
+  /** Lets one message of a destination that is backed off find out now whether its servers are back. */
+  'queue.end-back-off': operation(
+    z.strictObject({
+      selector: z.union([
+        z.strictObject({ destination: z.string().min(1).max(300) }),
+        z.strictObject({ all: z.literal(true) }),
+      ]),
+    }),
+    async (context, { selector }) => ({ destinations: endBackOffs(context, selector) }),
+  ),
   /** With `stay` also what arrives later for the destination. */
   'queue.hold': operation(
     z.strictObject({ selector: selectorSchema, stay: z.boolean().default(false) }),
@@ -66,7 +77,8 @@ export const queueOperations: OperationTable = {
   /** A message of the queue or of the history; its events in pages from `eventsFrom` on. */
   message: operation(
     z.strictObject({ id: z.string().max(100), eventsFrom: z.number().int().min(0).default(0) }),
-    async ({ storage, settings, serverRunning }, { id, eventsFrom }) => {
+    async ({ storage, settings, serverRunning, destinationStates }, { id, eventsFrom }) => {
+      const states = destinationStates();
       const found = await storage.message(idArgument(id));
       if (!found) throw unknownMessage(id);
       const end = eventsFrom + PAGE_EVENTS;
@@ -77,6 +89,7 @@ export const queueOperations: OperationTable = {
           now: Date.now(),
           settings: settings.current(),
           holdingRule: (destination) => holdingRule(settings.current(), destination),
+          backedOff: (destination) => backedOff(states, destination),
           serverRunning,
         }),
         nextEvent: found.events.length > end ? end : null,
@@ -84,6 +97,36 @@ export const queueOperations: OperationTable = {
     },
   ),
 };
+
+/** Until when a destination is backed off, and what its servers said last; null when it is not. */
+export function backedOff(
+  states: readonly DestinationState[],
+  destination: string,
+): { readonly until: string; readonly reply: string | null } | null {
+  const state = states.find((one) => one.destination === destination);
+  const until = state?.backedOffUntil ?? null;
+  return until === null ? null : { until, reply: state?.lastReply ?? null };
+}
+
+/** Of messages, those of the destinations they wait for. */
+async function endBackOffsFor(context: AdminContext, selector: SelectorArguments): Promise<void> {
+  if (!('ids' in selector)) {
+    endBackOffs(context, selector);
+    return;
+  }
+  for (const id of selector.ids) {
+    const found = await context.storage.message(idArgument(id));
+    for (const { destination } of found?.message.recipients ?? []) {
+      if (destination !== null) context.endBackOff(destination);
+    }
+  }
+}
+
+/** Asking for mail to be tried now is asking for its destination to be tried now. */
+function endBackOffs(context: AdminContext, selector: SelectorArguments): number {
+  if ('ids' in selector) return 0;
+  return context.endBackOff('all' in selector ? null : destinationOf(selector));
+}
 
 function destinationOf(selector: SelectorArguments): string {
   if ('destination' in selector) return selector.destination.toLowerCase().replace(/\.$/, '');

@@ -9,7 +9,7 @@ import type { QueuedMessage } from '../storage/contract.ts';
 import type { AddressWanted, FoundMessage, FoundPosition, MessageQuery } from '../storage/search-contract.ts';
 import { type AdminContext, OperationError } from './context.ts';
 import { addressArgument, type OperationTable, operation } from './operation.ts';
-import { idArgument, selectorOf, selectorSchema, unknownMessage } from './queue-operations.ts';
+import { backedOff, idArgument, selectorOf, selectorSchema, unknownMessage } from './queue-operations.ts';
 
 const MAX_FOUND = 500;
 const HEADER_BYTES = 64 * 1024;
@@ -114,7 +114,8 @@ export const searchOperations: OperationTable = {
         oldestAt: oldestAt === null ? null : iso(oldestAt),
         nextAttemptAt: next,
         failingSince,
-        backedOffUntil: failingSince === null ? null : next,
+        backedOffUntil: state?.backedOffUntil ?? null,
+        servers: state?.servers ?? null,
         sessions: state?.sessions ?? 0,
         heldByRule: holdingRule(context.settings.current(), row.destination),
       };
@@ -247,10 +248,12 @@ function notANext(text: string): OperationError {
 /** Each with its subject and why each recipient waits. */
 async function queueRows(context: AdminContext, messages: readonly QueuedMessage[]) {
   const { storage, settings, serverRunning } = context;
+  const states = context.destinationStates();
   const subjects = await storage.rawSubjects(messages.map(({ id }) => id));
   const waiting = {
     ...{ first: 0, end: 0, now: Date.now(), settings: settings.current(), serverRunning },
     holdingRule: (destination: string) => holdingRule(settings.current(), destination),
+    backedOff: (destination: string) => backedOff(states, destination),
   };
   return messages.map((message, index) => {
     const { noticeFor: _, events: _none, ...row } = messageJson(message, [], waiting);

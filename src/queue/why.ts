@@ -11,6 +11,10 @@ export interface WhyContext {
   readonly settings: { readonly queueLifetimeMs: number; readonly delayNoticeMs: number };
   /** What the rule that holds a destination's mail is for; null when none does. */
   readonly holdingRule: (destination: string) => string | null;
+  /** Until when (ISO 8601) a destination is backed off, and what its servers said last; null when it is not. */
+  readonly backedOff: (
+    destination: string,
+  ) => { readonly until: string; readonly reply: string | null } | null;
   readonly serverRunning: boolean;
 }
 
@@ -55,6 +59,11 @@ function nextWords({ attempts, destination, nextAttemptAt }: QueuedRecipient, co
   const isDue = nextAttemptAt === null || nextAttemptAt <= context.now;
   if (!isDue) return `${attempt} is at ${iso(nextAttemptAt)}`;
   if (!context.serverRunning) return `${attempt} is due and waits for the server, which is not running`;
+  const rest = destination === null ? null : context.backedOff(destination);
+  if (rest !== null) {
+    const reply = rest.reply === null ? '' : ` (${rest.reply})`;
+    return `${attempt} is due, but the destination is backed off until ${rest.until} because none of its servers could be reached${reply}`;
+  }
   return `${attempt} is due now and waits for a free session${destination === null ? '' : ` to ${destination}`}`;
 }
 

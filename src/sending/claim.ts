@@ -30,7 +30,8 @@ import type { Redecision } from './ports.ts';
 
 export interface ClaimReport {
   readonly settle: SettleInput;
-  readonly health: 'good' | 'bad' | null;
+  /** `full`: its servers had no room for another connection. */
+  readonly health: Delivery['health'];
 }
 
 type Result =
@@ -60,7 +61,8 @@ export async function processClaim(
   let health: ClaimReport['health'] = null;
   for (const { decision, recipients } of await redecide(context, claim, results)) {
     const { target, assumedExternal, sender = claim.message.sender } = decision;
-    const work = { message: claim.message, recipients, target, assumedExternal, sender, takenAt, stillOurs };
+    const { message, destination } = claim;
+    const work = { message, recipients, destination, target, assumedExternal, sender, takenAt, stillOurs };
     const delivery = new Delivery(context, work);
     let unfinished: Result = crashed('the delivery ended without a result');
     try {

@@ -1,14 +1,15 @@
 /** Connections that have delivered a message and wait a moment for another one to the same server. */
 import type { Endpoint } from './connect.ts';
+import type { Lane } from './lanes.ts';
 import type { PeerConnection } from './talk.ts';
 
 /** A server that is kept waiting longer may well close, and its slot is wanted. */
 const IDLE_MS = 2_000;
-const MAX_MESSAGES = 100;
 const MAX_IDLE = 50;
 
 interface Idle {
   readonly key: string;
+  readonly lane: Lane;
   readonly connection: PeerConnection;
   readonly timer: NodeJS.Timeout;
 }
@@ -16,39 +17,62 @@ interface Idle {
 export class ConnectionPool {
   /** Oldest first. */
   readonly #idle: Idle[] = [];
+  readonly #messagesPerConnection: () => number;
+
+  constructor(messagesPerConnection: () => number) {
+    this.#messagesPerConnection = messagesPerConnection;
+  }
 
   get size(): number {
     return this.#idle.length;
   }
 
-  /** A connection to one of these, with the endpoint it goes to. */
-  take(endpoints: readonly Endpoint[]): { endpoint: Endpoint; connection: PeerConnection } | null {
+  /** A connection of the lane to one of these, with the endpoint it goes to. */
+  take(
+    endpoints: readonly Endpoint[],
+    lane: Lane,
+  ): { endpoint: Endpoint; connection: PeerConnection } | null {
     for (const endpoint of endpoints) {
       for (;;) {
-        const found = this.#idle.findIndex((idle) => idle.key === endpoint.key);
+        const found = this.#idle.findIndex((idle) => idle.key === endpoint.key && idle.lane === lane);
         const [idle] = found < 0 ? [] : this.#idle.splice(found, 1);
         if (idle === undefined) break;
         clearTimeout(idle.timer);
         if (idle.connection.usable) return { endpoint, connection: idle.connection };
+        uncount(idle);
       }
     }
     return null;
   }
 
-  /** Keeps a connection for the next message, or ends it when it has had its share. */
-  give(endpoint: Endpoint, connection: PeerConnection): void {
-    if (!connection.usable || connection.messages >= MAX_MESSAGES) {
+  /**
+   * Keeps a connection for the next message, or ends it when it has had its share. Until it is taken or closed it
+   * counts in its lane.
+   */
+  give(endpoint: Endpoint, connection: PeerConnection, lane: Lane): void {
+    if (!connection.usable || connection.messages >= this.#messagesPerConnection()) {
       connection.quit();
+      uncount({ lane, connection });
       return;
     }
     if (this.#idle.length >= MAX_IDLE) this.dropOldest();
     const timer = setTimeout(() => this.#drop(connection), IDLE_MS);
-    this.#idle.push({ key: endpoint.key, connection, timer });
+    this.#idle.push({ key: endpoint.key, lane, connection, timer });
   }
 
   dropOldest(): void {
     const oldest = this.#idle[0];
     if (oldest !== undefined) this.#drop(oldest.connection);
+  }
+
+  /** Ends the one of a lane that waits longest; resolves when it is closed. Null when none waits. */
+  dropOldestOf(lane: Lane): Promise<void> | null {
+    const oldest = this.#idle.find((idle) => idle.lane === lane);
+    if (oldest === undefined) return null;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#drop(oldest.connection);
+    oldest.connection.whenClosed(resolve);
+    return promise;
   }
 
   close(): void {
@@ -61,5 +85,13 @@ export class ConnectionPool {
     if (idle === undefined) return;
     clearTimeout(idle.timer);
     connection.quit();
+    uncount(idle);
   }
+}
+
+/** Counts until its server has seen the end of it. */
+function uncount({ lane, connection }: Pick<Idle, 'lane' | 'connection'>): void {
+  connection.whenClosed(() => {
+    lane.connections -= 1;
+  });
 }

@@ -6,7 +6,9 @@ import { encodeUtf8Address, encodeXtext, type RecipientDsn } from '../mail/dsn.t
 import { describeError } from '../mail/failure.ts';
 import { replyText } from '../mail/reply.ts';
 import type { Route, Target } from '../routing/contract.ts';
-import type { SmtpHost } from '../settings/values.ts';
+import { whyNoFallback } from '../routing/router.ts';
+import { destinationRule } from '../settings/destination-rules.ts';
+import type { Settings, SmtpHost } from '../settings/values.ts';
 import { missesTls } from '../smtp/sender-dsn.ts';
 import {
   type RecipientResult,
@@ -32,19 +34,18 @@ import {
   type Trouble,
   type Verdict,
 } from './judge.ts';
+import type { Lane, Lanes } from './lanes.ts';
 import { makeTrial, openConnection, type Trial } from './open.ts';
 import { applyPolicies } from './policies.ts';
 import type { SenderDependencies } from './ports.ts';
 import type { SmtpHostWatch } from './smtp-host-watch.ts';
 import type { PeerConnection } from './talk.ts';
 
-/** Recipients of one transaction; every server takes that many (RFC 5321 §4.5.3.1.8). */
-const MAX_RECIPIENTS = 100;
-
 /** What the attempts of one sender share. */
 export interface DeliveryContext {
   readonly deps: SenderDependencies;
   readonly pool: ConnectionPool;
+  readonly lanes: Lanes;
   readonly watch: SmtpHostWatch;
   readonly dead: DeadAddresses;
   /** Aborted when the server stops and will wait no longer. */
@@ -56,6 +57,8 @@ export interface DeliveryContext {
 export interface DeliveryWork {
   readonly message: QueuedMessage;
   readonly recipients: readonly QueuedRecipient[];
+  /** Under which it stands in the queue. */
+  readonly destination: string;
   readonly target: Target;
   readonly assumedExternal: boolean;
   /** Envelope sender to use; '' is the null reverse-path. */
@@ -104,12 +107,15 @@ export class Delivery {
   readonly results = new Map<number, DeliveryResult>();
   readonly events: NewEvent[] = [];
   via: Route['via'] | null = null;
-  /** How the servers behaved as a whole, for the number of sessions. */
-  health: 'good' | 'bad' | null = null;
+  /** `full`: the servers had no room for another connection, and the message waits for it. */
+  health: 'full' | null = null;
   readonly #context: DeliveryContext;
   readonly #work: DeliveryWork;
   readonly #putOff = new Map<number, Trouble>();
   #trials: Trial[] = [];
+  #hasHampered = false;
+  /** Its place among the connections of a lane, and the connection that had it last. */
+  #place: { readonly lane: Lane; readonly connection: PeerConnection | null } | null = null;
   #body: BodyReader | null = null;
   /** A transaction was broken off because the claim was about to lapse. */
   #withdrawn = false;
@@ -146,14 +152,18 @@ export class Delivery {
       }
       return;
     }
-    const tally = await this.#tryServers(route);
+    const tally = await this.#tryLane(route);
     const cut = this.#isCut();
     const { fallback, otherwise } = judgeRoute(route.via, tally);
     const failure =
       cut || this.#pending().length === 0 ? null : `${otherwise.trouble.kind}: ${otherwise.trouble.text}`;
-    this.events.push(
-      attemptEvent(this.#work.recipients, route, this.#trials, startedAt, this.#rewritten, failure),
-    );
+    // Nothing was tried where there was no room: the message waits as before.
+    const untried = this.health === 'full' && this.#trials.length === 0;
+    if (!untried) {
+      this.events.push(
+        attemptEvent(this.#work.recipients, route, this.#trials, startedAt, this.#rewritten, failure),
+      );
+    }
     if (this.#pending().length === 0) return;
     if (cut) {
       this.#decideRest({ type: 'returned' });
@@ -167,19 +177,128 @@ export class Delivery {
     this.#decideRest(otherwise);
   }
 
-  /** There is no time, or no right, to go on. */
+  /** The servers of a route, unless they are known to be out of reach for now. */
+  async #tryLane(route: Route): Promise<RouteTally> {
+    const { lanes, deps } = this.#context;
+    const lane = lanes.learn(this.#work.destination, route);
+    const tally = emptyTally();
+    const probed = lane.failures > 0 && lane.connections > 0 && fallsBack(lane, deps.settings());
+    if (lanes.isBackedOff(lane) || probed) {
+      tally.unreachable = this.#notDialled(route, lane);
+      return tally;
+    }
+    try {
+      await this.#tryServers(route, lane, tally);
+    } finally {
+      this.#release();
+    }
+    const answered = tally.spoke !== null || tally.held !== null || tally.self;
+    const dialled = this.#trials.length > 0;
+    if (!answered && dialled && tally.unreachable !== null && !this.#isCut() && this.#pending().length > 0)
+      lanes.unreachable(lane, tally.unreachable);
+    return tally;
+  }
+
+  #notDialled(route: Route, { backedOffUntil, lastReply }: Lane): string {
+    const until = new Date(backedOffUntil).toISOString();
+    const state =
+      backedOffUntil > Date.now()
+        ? `backed off until ${until}`
+        : 'backed off and being tried by another message';
+    const why = `the destination is ${state}: ${lastReply ?? 'no server could be reached'}`;
+    const [endpoint] = endpointsOf(route);
+    if (endpoint !== undefined)
+      this.#trials.push(makeTrial(endpoint, 'connect', null, `not dialled: ${why}`, performance.now()));
+    return why;
+  }
+
+  /** The delivery's place among the connections of a lane; its last connection is closed before the next. */
+  async #reserve(lane: Lane): Promise<boolean> {
+    const { lanes, pool, deps } = this.#context;
+    if (this.#place !== null) {
+      await this.#closed();
+      return true;
+    }
+    const { concurrency } = destinationRule(deps.settings(), this.#work.destination);
+    while (lane.connections >= lanes.limitOf(lane, concurrency)) {
+      // One that waits there for work makes way.
+      const closed = pool.dropOldestOf(lane);
+      if (closed === null) return false;
+      await closed;
+    }
+    lane.connections += 1;
+    this.#place = { lane, connection: null };
+    return true;
+  }
+
+  #hold(lane: Lane, connection: PeerConnection): void {
+    this.#place = { lane, connection };
+  }
+
+  /** The connection goes back to the others, and its place with it. */
+  #keep(endpoint: Endpoint, connection: PeerConnection, lane: Lane): void {
+    this.#place = null;
+    this.#context.pool.give(endpoint, connection, lane);
+  }
+
+  #closed(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const connection = this.#place?.connection ?? null;
+    if (connection === null) resolve();
+    else connection.whenClosed(resolve);
+    return promise;
+  }
+
+  #release(): void {
+    const place = this.#place;
+    this.#place = null;
+    if (place === null) return;
+    const { lane, connection } = place;
+    const uncount = () => {
+      lane.connections -= 1;
+    };
+    if (connection === null) uncount();
+    else connection.whenClosed(uncount);
+  }
+
+  /** Once an attempt, however many of the servers it was. */
+  #hampered(lane: Lane): void {
+    if (this.#hasHampered) return;
+    this.#hasHampered = true;
+    this.#context.lanes.hampered(lane);
+  }
+
+  /** True when a server refused a connection only because it has others of ours; the message waits for those. */
+  #isCrowded(endpoint: Endpoint, problem: SessionProblem, lane: Lane): boolean {
+    const others = lane.open.get(endpoint.key) ?? 0;
+    const code = problem.reply?.code ?? 0;
+    const refused =
+      problem.kind === 'not-greeted' && (/refused/.test(problem.text) || (code >= 400 && code < 500));
+    // Those still being opened may be what it has; the last of them tells whether it takes any.
+    if (!refused || (others === 0 && !lane.opening.has(endpoint.key))) return false;
+    this.#context.lanes.crowded(lane, others);
+    return true;
+  }
+
+  /** There is no room now: the message waits for it, unless a server has answered for it already. */
+  #putBack({ spoke, held }: RouteTally): void {
+    if (spoke === null && held === null) this.health = 'full';
+  }
+
+  /** There is no time, no right or no room to go on. */
   #isCut(): boolean {
+    if (this.health === 'full') return true;
     return this.#context.signal.aborted || this.#withdrawn || !this.#work.stillOurs();
   }
 
   /** Every server of a route in turn, until nobody is left to deliver to. */
-  async #tryServers(route: Route): Promise<RouteTally> {
-    const tally = emptyTally();
+  async #tryServers(route: Route, lane: Lane, tally: RouteTally): Promise<void> {
     const { domain } = this.#work.target;
     const policies = this.#context.deps.tlsPolicies;
     const endpoints = this.#inOrder(await applyPolicies(endpointsOf(route), { route, domain, policies }));
     if (endpoints.length === 0) tally.unreachable = 'no address that may be dialled';
-    const pooled = this.#context.pool.take(firstChoice(endpoints));
+    const pooled = this.#context.pool.take(firstChoice(endpoints), lane);
+    if (pooled !== null) this.#hold(lane, pooled.connection);
     const order =
       pooled === null ? endpoints : [pooled.endpoint, ...endpoints.filter((e) => e !== pooled.endpoint)];
     const finishedHosts = new Set<string>();
@@ -187,17 +306,16 @@ export class Delivery {
     for (const endpoint of order) {
       const connection = endpoint === pooled?.endpoint ? pooled.connection : null;
       if (this.#pending().length === 0 || this.#isCut()) {
-        if (connection !== null) this.#context.pool.give(endpoint, connection);
+        if (connection !== null) this.#keep(endpoint, connection, lane);
         break;
       }
       // RFC 5321 §5.1: ourselves and every server no better are no servers for this mail.
       if (finishedHosts.has(serverOf(endpoint)) || (endpoint.preference ?? -1) >= selfPreference) continue;
-      const outcome = await this.#tryEndpoint(endpoint, connection, tally);
+      const outcome = await this.#tryEndpoint(endpoint, connection, tally, lane);
       if (outcome !== 'unreachable') finishedHosts.add(serverOf(endpoint));
       if (outcome === 'self') selfPreference = endpoint.preference ?? selfPreference;
       if (outcome === 'stop') break;
     }
-    return tally;
   }
 
   /** An SMTP host that failed a moment ago is tried after the others. */
@@ -218,12 +336,13 @@ export class Delivery {
     endpoint: Endpoint,
     pooled: PeerConnection | null,
     tally: RouteTally,
+    lane: Lane,
   ): Promise<'unreachable' | 'self' | 'talked' | 'stop'> {
     if (pooled !== null) {
-      const problem = await this.#talk(endpoint, pooled, tally);
+      const problem = await this.#talk(endpoint, pooled, tally, lane);
       // A server may close a connection that waited; that says nothing of this message.
       if (problem === null || problem.phase !== 'mail' || this.#withdrawn)
-        return this.#account(endpoint, problem, tally);
+        return this.#account(endpoint, problem, tally, lane);
     }
     const known = this.#context.dead.reason(endpoint, this.#work.takenAt);
     if (known !== null) {
@@ -233,14 +352,28 @@ export class Delivery {
       tally.unreachable = `${endpoint.host} [${endpoint.address}]: ${known}`;
       return 'unreachable';
     }
+    if (!(await this.#reserve(lane))) {
+      this.#putBack(tally);
+      return 'stop';
+    }
     this.#context.makeRoom();
     const { deps, signal } = this.#context;
     const { hostname, settings } = deps;
+    count(lane.opening, endpoint.key, 1);
     const opened = await openConnection({ endpoint, hostname, settings, signal });
+    count(lane.opening, endpoint.key, -1);
     this.#trials.push(...opened.trials);
-    if (!opened.ok) return this.#account(endpoint, opened.problem, tally);
+    if (!opened.ok) {
+      this.#place = { lane, connection: null };
+      if (!this.#isCrowded(endpoint, opened.problem, lane))
+        return this.#account(endpoint, opened.problem, tally, lane);
+      this.#putBack(tally);
+      return 'stop';
+    }
+    this.#hold(lane, opened.connection);
+    countOpen(lane, endpoint.key, opened.connection);
     this.#context.dead.remove(endpoint);
-    return this.#account(endpoint, await this.#talk(endpoint, opened.connection, tally), tally);
+    return this.#account(endpoint, await this.#talk(endpoint, opened.connection, tally, lane), tally, lane);
   }
 
   /** Enters the end of a connection in the tally. */
@@ -248,6 +381,7 @@ export class Delivery {
     endpoint: Endpoint,
     problem: SessionProblem | null,
     tally: RouteTally,
+    lane: Lane,
   ): 'unreachable' | 'self' | 'talked' | 'stop' {
     if (this.#context.signal.aborted || this.#withdrawn) return 'stop';
     if (problem === null) return 'talked';
@@ -259,14 +393,13 @@ export class Delivery {
     if (judged.type === 'unreachable') {
       const reason = problem.reply === null ? problem.text : replyText(problem.reply);
       tally.unreachable = `${endpoint.host} [${endpoint.address}]: ${reason}`;
-      this.health ??= 'bad';
       this.#context.dead.add(endpoint, reason);
       if (endpoint.smtpHost !== null) this.#restHost(endpoint.smtpHost, reason);
       return 'unreachable';
     }
     if (judged.type === 'spoke') {
       tally.spoke = judged.trouble;
-      this.health ??= 'bad';
+      this.#hampered(lane);
       return 'talked';
     }
     tally.held = judged.trouble;
@@ -279,19 +412,23 @@ export class Delivery {
     endpoint: Endpoint,
     connection: PeerConnection,
     tally: RouteTally,
+    lane: Lane,
   ): Promise<SessionProblem | null> {
-    const { signal, pool } = this.#context;
+    const { signal } = this.#context;
     const onStop = () => connection.destroy('The server is stopping');
     signal.addEventListener('abort', onStop);
     const asked = new Set<number>();
     try {
       for (;;) {
-        const batch = this.#sendable(connection, asked).slice(0, MAX_RECIPIENTS);
+        const batch = this.#sendable(connection, asked).slice(
+          0,
+          this.#context.deps.settings().recipientsPerTransaction,
+        );
         if (batch.length === 0) break;
         const body = await this.#openBody();
         if (body === null) break;
         if (!this.#work.stillOurs()) break;
-        const problem = await this.#transact(endpoint, connection, batch, body, asked, tally);
+        const problem = await this.#transact(endpoint, connection, batch, body, asked, tally, lane);
         if (problem !== null) return problem;
       }
     } catch (error) {
@@ -301,7 +438,7 @@ export class Delivery {
     } finally {
       signal.removeEventListener('abort', onStop);
     }
-    pool.give(endpoint, connection);
+    this.#keep(endpoint, connection, lane);
     return null;
   }
 
@@ -312,6 +449,7 @@ export class Delivery {
     body: BodyReader,
     asked: Set<number>,
     tally: RouteTally,
+    lane: Lane,
   ): Promise<SessionProblem | null> {
     const startedAt = performance.now();
     const transaction = this.#transaction(batch, body);
@@ -339,7 +477,7 @@ export class Delivery {
     if (unreadable !== null)
       this.#decideRest(ownTrouble(`The stored message could not be read: ${unreadable}`));
     if (delivered) {
-      this.health = 'good';
+      this.#context.lanes.succeeded(lane);
       if (endpoint.smtpHost !== null) this.#context.watch.succeeded(endpoint.smtpHost);
     }
     return problem;
@@ -454,6 +592,22 @@ export class Delivery {
       this.results.set(index, trouble === undefined ? result : { type: 'deferred', trouble });
     }
   }
+}
+
+/** Whether mail that finds the lane out of reach goes to the SMTP host. */
+export function fallsBack({ via }: Lane, settings: Settings): boolean {
+  return via === 'mx' && whyNoFallback('unreachable', settings) === null;
+}
+
+function countOpen(lane: Lane, key: string, connection: PeerConnection): void {
+  count(lane.open, key, 1);
+  connection.whenClosed(() => count(lane.open, key, -1));
+}
+
+function count(counts: Map<string, number>, key: string, change: 1 | -1): void {
+  const now = (counts.get(key) ?? 0) + change;
+  if (now > 0) counts.set(key, now);
+  else counts.delete(key);
 }
 
 /** Trouble with our own store, which defers mail and never returns it. */

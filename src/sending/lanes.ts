@@ -1,51 +1,197 @@
 /**
- * How many sessions a next hop gets: five at first, one more with each success up to twenty, half as many
- * with each failure down to one.
+ * Limits and back-off of next hops. A lane is the set of servers of a route, so that a thousand domains at one
+ * provider count as one. The number of connections follows what the servers show: five at first, one more with
+ * each success, half as many with each failure (Postfix's positive and negative feedback).
  */
+import type { Route } from '../routing/contract.ts';
+
 const FIRST_LIMIT = 5;
-const HIGHEST_LIMIT = 20;
-/** Next hops remembered while nothing is under way to them. */
-const MAX_REMEMBERED = 1_000;
+/** Lanes, and destinations whose lane is known, remembered while nothing is under way to them. */
+const MAX_REMEMBERED = 10_000;
+const LONGEST_BACK_OFF_MS = 3_600_000;
+const SHORTEST_BACK_OFF_MS = 1_000;
+/** After this time one connection more than a server took is tried again. */
+const TOLERATED_MS = 5 * 60_000;
 
 export interface Lane {
   readonly name: string;
+  readonly via: Route['via'] | null;
   limit: number;
+  /** Highest number of connections the settings and rules allow. */
+  highest: number;
   sessions: number;
+  /** Open or being opened, those that idle and those that are closing included. */
+  connections: number;
+  /** Open connections by endpoint. */
+  readonly open: Map<string, number>;
+  /** Connections being opened by endpoint. */
+  readonly opening: Map<string, number>;
+  /** What the servers took when they said it was too much, until when it counts, ms. */
+  tolerated: { readonly connections: number; readonly until: number } | null;
+  /** Something was delivered to it or was answered. */
+  proven: boolean;
   /** Since when every attempt has failed as a whole, ms; null when the last one did not. */
   failingSince: number | null;
+  /** Times running that no server of it could be reached. */
+  failures: number;
+  /** When it failed last, ms: mail due by then has had its attempt. */
+  failedAt: number;
+  /** ms; 0 when it is not backed off. */
+  backedOffUntil: number;
+  lastReply: string | null;
+  /** Destinations whose mail due at the failure has had its attempt. */
+  readonly drained: Set<string>;
+}
+
+export interface LaneLimits {
+  readonly destinationConcurrency: number;
+  readonly retryScheduleMs: readonly number[];
+  readonly queueLifetimeMs: number;
+}
+
+/** Servers of a route with their ports, in an order that does not depend on DNS; null without servers. */
+export function laneNameOf({ hosts }: Pick<Route, 'hosts'>): string | null {
+  if (hosts.length === 0) return null;
+  return [...new Set(hosts.map(({ name, port }) => `${name.toLowerCase()}:${port}`))].sort().join(' ');
 }
 
 export class Lanes {
   readonly #lanes = new Map<string, Lane>();
+  /** By destination, the lane its last route led to. */
+  readonly #learnt = new Map<string, Lane>();
+  readonly #limits: () => LaneLimits;
+  readonly #now: () => number;
 
-  lane(name: string): Lane {
+  constructor(limits: () => LaneLimits, now: () => number = Date.now) {
+    this.#limits = limits;
+    this.#now = now;
+  }
+
+  lane(name: string, via: Route['via'] | null = null): Lane {
     const known = this.#lanes.get(name);
     if (known !== undefined) return known;
     this.#forgetOldest();
-    const lane: Lane = { name, limit: FIRST_LIMIT, sessions: 0, failingSince: null };
+    const limit = FIRST_LIMIT;
+    const counts = {
+      limit,
+      highest: limit,
+      sessions: 0,
+      connections: 0,
+      open: new Map(),
+      opening: new Map(),
+      tolerated: null,
+    };
+    const failure = { failingSince: null, failures: 0, failedAt: 0, backedOffUntil: 0, lastReply: null };
+    const lane: Lane = { name, via, ...counts, proven: false, ...failure, drained: new Set() };
     this.#lanes.set(name, lane);
     return lane;
+  }
+
+  /** Of a destination: what its last route led to, else one of its own. */
+  laneOf(destination: string): Lane {
+    return this.#learnt.get(destination) ?? this.lane(destination);
+  }
+
+  /** The lane of a route, by which the destination goes from now on. */
+  learn(destination: string, route: Route): Lane {
+    const name = laneNameOf(route);
+    if (name === null) return this.laneOf(destination);
+    const lane = this.lane(name, route.via);
+    this.#learnt.delete(destination);
+    this.#learnt.set(destination, lane);
+    const oldest = this.#learnt.keys().next().value;
+    if (this.#learnt.size > MAX_REMEMBERED && oldest !== undefined) this.#learnt.delete(oldest);
+    return lane;
+  }
+
+  /** Destinations whose lane is known, with it. */
+  learnt(): ReadonlyMap<string, Lane> {
+    return this.#learnt;
   }
 
   all(): readonly Lane[] {
     return [...this.#lanes.values()];
   }
 
-  feedback(lane: Lane, health: 'good' | 'bad' | null): void {
-    if (health === 'good') {
-      lane.limit = Math.min(lane.limit + 1, HIGHEST_LIMIT);
-      lane.failingSince = null;
-    } else if (health === 'bad') {
-      lane.limit = Math.max(Math.floor(lane.limit / 2), 1);
-      lane.failingSince ??= Date.now();
-    }
+  /** Connections it may have now. `rule`: what the rule for a destination allows, null without one. */
+  limitOf(lane: Lane, rule: number | null): number {
+    const most = rule ?? this.#limits().destinationConcurrency;
+    lane.highest = Math.max(lane.highest, most);
+    // One message finds out whether the servers are back.
+    if (lane.failures > 0) return 1;
+    const tolerated = lane.tolerated?.connections ?? Number.POSITIVE_INFINITY;
+    return Math.max(1, Math.min(lane.limit, most, tolerated));
+  }
+
+  isBackedOff(lane: Lane): boolean {
+    return lane.backedOffUntil > this.#now();
+  }
+
+  succeeded(lane: Lane): void {
+    lane.limit = Math.min(lane.limit + 1, lane.highest);
+    this.#recovered(lane);
+    lane.failingSince = null;
+    const { tolerated } = lane;
+    if (tolerated === null || tolerated.until > this.#now()) return;
+    lane.tolerated = { connections: tolerated.connections + 1, until: this.#now() + TOLERATED_MS };
+    if (tolerated.connections >= lane.highest) lane.tolerated = null;
+  }
+
+  /** A server was lost or put mail off after its greeting: it is there, and takes less. */
+  hampered(lane: Lane): void {
+    lane.limit = Math.max(Math.floor(lane.limit / 2), 1);
+    lane.failingSince ??= this.#now();
+    this.#recovered(lane);
+  }
+
+  /** No server of it took a connection. It is backed off, for longer each time, as the retry schedule goes. */
+  unreachable(lane: Lane, reply: string): void {
+    if (this.isBackedOff(lane)) return;
+    lane.limit = Math.max(Math.floor(lane.limit / 2), 1);
+    lane.failingSince ??= this.#now();
+    lane.lastReply = reply;
+    // While others work, one that got no connection says little of the whole.
+    if (lane.open.size > 0) return;
+    const { retryScheduleMs, queueLifetimeMs } = this.#limits();
+    const step = retryScheduleMs[Math.min(lane.failures, retryScheduleMs.length - 1)] ?? SHORTEST_BACK_OFF_MS;
+    lane.failures += 1;
+    lane.failedAt = this.#now();
+    // A lifetime of 0 makes every first failure final, which nobody is to wait for.
+    lane.backedOffUntil = lane.failedAt + Math.min(step, LONGEST_BACK_OFF_MS, queueLifetimeMs);
+    lane.drained.clear();
+  }
+
+  /** A server refused one more connection while it had `others`; 0 when that is not known yet. */
+  crowded(lane: Lane, others: number): void {
+    const connections = Math.max(1, others);
+    if (others > 0) lane.tolerated = { connections, until: this.#now() + TOLERATED_MS };
+    lane.limit = Math.min(lane.limit, connections);
+  }
+
+  /** Its mail is tried at once, one message first. */
+  endBackOff(lane: Lane): boolean {
+    const was = this.isBackedOff(lane);
+    lane.backedOffUntil = 0;
+    lane.drained.clear();
+    return was;
+  }
+
+  #recovered(lane: Lane): void {
+    lane.proven = true;
+    lane.failures = 0;
+    lane.backedOffUntil = 0;
+    lane.lastReply = null;
+    lane.drained.clear();
   }
 
   #forgetOldest(): void {
     if (this.#lanes.size < MAX_REMEMBERED) return;
     for (const lane of this.#lanes.values()) {
-      if (lane.sessions > 0) continue;
+      if (lane.sessions > 0 || lane.connections > 0 || this.isBackedOff(lane)) continue;
       this.#lanes.delete(lane.name);
+      for (const [destination, known] of this.#learnt) {
+        if (known === lane) this.#learnt.delete(destination);
+      }
       return;
     }
   }

@@ -4,15 +4,16 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError } from '../mail/failure.ts';
-import { destinationRule } from '../settings/destination-rules.ts';
+import { type DestinationRule, destinationRule } from '../settings/destination-rules.ts';
 import { smtpHostsOf } from '../settings/smtp-host-table.ts';
 import type { Claim } from '../storage/contract.ts';
 import { processClaim } from './claim.ts';
 import { ConnectionPool } from './connection-pool.ts';
 import { DeadAddresses } from './dead-addresses.ts';
-import type { DeliveryContext } from './delivery.ts';
+import { type DeliveryContext, fallsBack } from './delivery.ts';
 import { type Lane, Lanes } from './lanes.ts';
 import { Leases, leaseClock } from './leases.ts';
+import { Pace } from './pace.ts';
 import type { SenderDependencies } from './ports.ts';
 import { settleClaim } from './settle.ts';
 import { SmtpHostWatch } from './smtp-host-watch.ts';
@@ -23,11 +24,11 @@ export interface SenderOptions {
   readonly renewMs: number;
   /** Longest time between two looks at the queue. */
   readonly pollMs: number;
-  /** Sessions at once, to all destinations. */
-  readonly maxSessions: number;
+  /** Sessions at once, to all destinations, in place of what the settings say. */
+  readonly maxSessions: number | null;
 }
 
-const DEFAULTS: SenderOptions = { leaseMs: 120_000, renewMs: 40_000, pollMs: 1_000, maxSessions: 100 };
+const DEFAULTS: SenderOptions = { leaseMs: 120_000, renewMs: 40_000, pollMs: 1_000, maxSessions: null };
 
 /** Destinations read at once. */
 const PAGE = 200;
@@ -48,16 +49,25 @@ const AFTER_AWAY_MS = 8_000;
 const SAY_EVERY_MS = 60_000;
 /** Wait for sessions that were told to end. */
 const LAST_GRACE_MS = 2_000;
-/** With MX resolution off all mail has the same next hop, whatever its destination. */
-const SMTP_HOST_LANE = '(SMTP host)';
+/** From so many sessions on, a part of them is kept from destinations that did not answer yet. */
+const RESERVES_FROM = 20;
+const RESERVED_PART = 1 / 4;
 
 /** What the page shows of a destination with sessions or failing. */
 export interface DestinationState {
   readonly destination: string;
+  /** Its servers with ports, which other destinations may share; its own name while none are known. */
+  readonly servers: string;
   readonly sessions: number;
+  /** Connections to its servers, those of other destinations included. */
+  readonly connections: number;
   readonly limit: number;
   /** ISO 8601, null when its last attempt went well. */
   readonly failingSince: string | null;
+  /** ISO 8601; nothing is tried before. Null when it is not backed off. */
+  readonly backedOffUntil: string | null;
+  /** What came of the last connection, while it is failing. */
+  readonly lastReply: string | null;
 }
 
 interface Job {
@@ -72,14 +82,17 @@ interface Work {
   readonly batch: Job[];
   workers: number;
   refill: Promise<boolean> | null;
+  /** What the next claim begins with: mail never tried and mail tried before take turns. */
+  first: 'new' | 'retried';
 }
 
 export class Sender {
   readonly #deps: SenderDependencies;
   readonly #options: SenderOptions;
-  readonly #lanes = new Lanes();
+  readonly #lanes: Lanes;
+  readonly #pace = new Pace();
   readonly #leases: Leases;
-  readonly #pool = new ConnectionPool();
+  readonly #pool: ConnectionPool;
   readonly #watch = new SmtpHostWatch();
   readonly #unrecorded = new Unrecorded();
   readonly #work = new Map<string, Work>();
@@ -107,14 +120,17 @@ export class Sender {
     this.#deps = deps;
     this.#options = { ...DEFAULTS, ...options };
     this.#leases = new Leases(deps.store, deps.log, this.#options);
+    this.#lanes = new Lanes(deps.settings);
+    this.#pool = new ConnectionPool(() => deps.settings().messagesPerConnection);
     this.#context = {
       deps,
       pool: this.#pool,
+      lanes: this.#lanes,
       watch: this.#watch,
       dead: new DeadAddresses(),
       signal: this.#abortSessions.signal,
       makeRoom: () => {
-        if (this.#workers.size + this.#pool.size > this.#options.maxSessions) this.#pool.dropOldest();
+        if (this.#workers.size + this.#pool.size > this.#maxSessions()) this.#pool.dropOldest();
       },
     };
   }
@@ -167,15 +183,30 @@ export class Sender {
 
   /** Destinations with sessions now, or whose last attempt failed as a whole. */
   destinations(): readonly DestinationState[] {
-    return this.#lanes
-      .all()
-      .filter(({ sessions, failingSince }) => sessions > 0 || failingSince !== null)
-      .map(({ name, sessions, limit, failingSince }) => ({
-        destination: name,
-        sessions,
-        limit,
+    const known = new Map([...this.#work.keys()].map((name) => [name, this.#lanes.laneOf(name)]));
+    for (const [name, lane] of this.#lanes.learnt()) {
+      if (lane.failingSince !== null || lane.sessions > 0) known.set(name, lane);
+    }
+    return [...known].flatMap(([destination, lane]) => {
+      const sessions = this.#work.get(destination)?.workers ?? 0;
+      if (sessions === 0 && lane.failingSince === null) return [];
+      const { connections, limit, failingSince } = lane;
+      const backedOff = this.#lanes.isBackedOff(lane);
+      return {
+        ...{ destination, servers: lane.name, sessions, connections, limit },
         failingSince: failingSince === null ? null : new Date(failingSince).toISOString(),
-      }));
+        backedOffUntil: backedOff ? new Date(lane.backedOffUntil).toISOString() : null,
+        lastReply: lane.lastReply,
+      };
+    });
+  }
+
+  /** Ends the back-off of a destination, or of all with null; resolves to how many were backed off. */
+  endBackOff(destination: string | null): number {
+    const lanes = destination === null ? this.#lanes.all() : [this.#lanes.laneOf(destination)];
+    const ended = lanes.filter((lane) => this.#lanes.endBackOff(lane)).length;
+    this.wake();
+    return ended;
   }
 
   /** Starts sessions for due destinations, then sets the time of the next look. */
@@ -248,24 +279,29 @@ export class Sender {
   }
 
   #hasFreeSession(): boolean {
-    return this.#state === 'running' && this.#workers.size < this.#options.maxSessions;
+    return this.#state === 'running' && this.#workers.size < this.#maxSessions();
   }
 
   /** A due destination gets one session to begin with; its claims show whether it needs more. */
   #consider(destination: string): void {
     if (this.#resting.has(destination) || this.#isHeld(destination)) return;
+    const lane = this.#lanes.laneOf(destination);
+    if (this.#isBlocked(lane) && lane.drained.has(destination)) return;
+    const { ratePerMinute } = this.#rule(destination);
+    const waitMs = ratePerMinute === null ? 0 : this.#pace.waitMs(destination, ratePerMinute);
+    if (waitMs > 0) {
+      this.#rest(destination, waitMs);
+      return;
+    }
     const work = this.#work.get(destination);
     if (work !== undefined && (work.batch.length > 0 || work.refill !== null)) return;
-    this.#startWorker(work ?? { destination, batch: [], workers: 0, refill: null });
-  }
-
-  #isHeld(destination: string): boolean {
-    return destinationRule(this.#deps.settings(), destination).hold;
+    this.#startWorker(work ?? { destination, batch: [], workers: 0, refill: null, first: 'new' });
   }
 
   #startWorker(work: Work): void {
-    const lane = this.#lane(work.destination);
-    if (!this.#hasFreeSession() || lane.sessions >= lane.limit) return;
+    const lane = this.#lanes.laneOf(work.destination);
+    if (!this.#hasFreeSession() || lane.sessions >= this.#limitOf(work, lane)) return;
+    if (!this.#hasShare(lane)) return;
     this.#work.set(work.destination, work);
     work.workers += 1;
     lane.sessions += 1;
@@ -276,28 +312,71 @@ export class Sender {
     this.#workers.add(worker);
   }
 
-  #lane(destination: string): Lane {
-    return this.#lanes.lane(this.#deps.settings().useMxResolution ? destination : SMTP_HOST_LANE);
+  #rule(destination: string): DestinationRule {
+    return destinationRule(this.#deps.settings(), destination);
   }
 
-  async #runWorker(work: Work, lane: Lane): Promise<void> {
+  #isHeld(destination: string): boolean {
+    return this.#rule(destination).hold;
+  }
+
+  #limitOf({ destination }: Work, lane: Lane): number {
+    return this.#lanes.limitOf(lane, this.#rule(destination).concurrency);
+  }
+
+  #maxSessions(): number {
+    return this.#options.maxSessions ?? this.#deps.settings().maxSessions;
+  }
+
+  /** Its servers are not to be dialled now, and nothing else takes its mail. */
+  #isBlocked(lane: Lane): boolean {
+    return this.#lanes.isBackedOff(lane) && !fallsBack(lane, this.#deps.settings());
+  }
+
+  /**
+   * One lane has at most half as many sessions as are free beside it, so that however many are slow some are left.
+   * Those that have not answered yet, or fail, leave a quarter of all to the others.
+   */
+  #hasShare(lane: Lane): boolean {
+    const most = this.#maxSessions();
+    if (lane.sessions > 0 && lane.sessions >= (most - this.#workers.size) / 2) return false;
+    if (most < RESERVES_FROM || (lane.proven && lane.failures === 0)) return true;
+    const doubtful = this.#lanes.all().filter(({ proven, failures }) => !proven || failures > 0);
+    const sessions = doubtful.reduce((sum, one) => sum + one.sessions, 0);
+    return sessions < most - Math.floor(most * RESERVED_PART);
+  }
+
+  async #runWorker(work: Work, first: Lane): Promise<void> {
+    let lane = first;
+    let left: Job[] = [];
     try {
       for (let done = 0; ; done += 1) {
         // The last session of a destination never leaves claims behind.
         const mayEnd = work.batch.length === 0 || work.workers > 1;
-        if (mayEnd && (lane.sessions > lane.limit || done >= TURN)) return;
+        if (mayEnd && (lane.sessions > this.#limitOf(work, lane) || done >= TURN)) return;
         const job = await this.#nextJob(work, lane);
         if (job === null) {
           if (done === 0) this.#rest(work.destination, REST_MS);
           return;
         }
-        await this.#do(job, lane);
+        const full = await this.#do(job);
+        // The route may have led elsewhere than thought.
+        lane.sessions -= 1;
+        lane = this.#lanes.laneOf(work.destination);
+        lane.sessions += 1;
+        if (full) {
+          this.#rest(work.destination, REST_MS);
+          // The last one puts back what nobody works on.
+          if (work.workers === 1) left = work.batch.splice(0);
+          return;
+        }
       }
     } finally {
       // In the same turn as the decision to end: else two that end at once would each take the other to stay.
       work.workers -= 1;
       lane.sessions -= 1;
       if (work.workers === 0) this.#work.delete(work.destination);
+      await Promise.all(left.map((job) => this.#giveBack(job)));
     }
   }
 
@@ -317,13 +396,22 @@ export class Sender {
   async #refill(work: Work, lane: Lane): Promise<boolean> {
     const { store, settings, log } = this.#deps;
     const { leaseMs } = this.#options;
-    const limit = lane.failingSince === null ? CLAIMS_PER_SESSION * lane.limit : CLAIMS_WHEN_FAILING;
+    const { destination, first } = work;
+    const blocked = this.#isBlocked(lane);
+    const { ratePerMinute } = this.#rule(destination);
+    const wanted = blocked ? CLAIMS_WHEN_FAILING : CLAIMS_PER_SESSION * this.#limitOf(work, lane);
+    const limit = ratePerMinute === null ? wanted : this.#pace.take(destination, ratePerMinute, wanted);
+    if (limit === 0) return false;
     const { retryScheduleMs } = settings();
+    // One attempt speaks for all that was due when it failed; what becomes due later waits for the next.
+    const until = blocked ? { dueUntil: lane.failedAt } : {};
     const askedAt = leaseClock();
     const begunAt = performance.now();
-    const { destination } = work;
+    work.first = first === 'new' ? 'retried' : 'new';
     try {
-      const claims = await store.claimDue({ destination, limit, leaseMs, retryScheduleMs });
+      const claims = await store.claimDue({ destination, limit, leaseMs, retryScheduleMs, first, ...until });
+      this.#pace.giveBack(destination, limit - claims.length);
+      if (blocked && claims.length === 0) lane.drained.add(destination);
       for (const claim of claims) this.#leases.add(claim, askedAt);
       const jobs = claims.map((claim) => ({ claim, takenAt: begunAt }));
       if (this.#state !== 'running') {
@@ -345,14 +433,16 @@ export class Sender {
     this.#resting.set(destination, Math.max(until, this.#resting.get(destination) ?? 0));
   }
 
-  async #do({ claim, takenAt }: Job, lane: Lane): Promise<void> {
+  /** True when there was no room for it at its servers. */
+  async #do({ claim, takenAt }: Job): Promise<boolean> {
+    let full = false;
     try {
       const known = this.#unrecorded.settlement(claim);
       const { settle, health } =
         known === null
           ? await processClaim(this.#context, claim, takenAt, () => this.#leases.holds(claim))
           : { settle: known, health: null };
-      this.#lanes.feedback(lane, health);
+      full = health === 'full';
       this.#unrecorded.note(claim, settle);
       const { store, log } = this.#deps;
       if (await settleClaim(store, settle, log, this.#abortSettling.signal)) this.#unrecorded.forget(claim);
@@ -363,6 +453,7 @@ export class Sender {
     } finally {
       this.#leases.drop(claim);
     }
+    return full;
   }
 
   /** Puts back what was claimed and not begun. */

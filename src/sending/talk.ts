@@ -139,6 +139,12 @@ export class PeerConnection {
     return { ...whole, results: failed?.results ?? [], problem: failed?.problem ?? this.#ended };
   }
 
+  /** Calls back once the socket is closed for good. */
+  whenClosed(listener: () => void): void {
+    if (this.#socket.closed) listener();
+    else this.#socket.once('close', listener);
+  }
+
   /** Ends politely: QUIT, and closes when the server does or its time is over. */
   quit(): void {
     if (this.#ended !== null) return;

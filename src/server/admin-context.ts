@@ -35,6 +35,7 @@ export interface Running {
   readonly startedAtMs: number;
   sessions(): object;
   destinations(): readonly DestinationState[];
+  endBackOff(destination: string | null): number;
   traffic(minutes: number): readonly TrafficMinute[];
   alarms(): readonly string[];
   /** Null without [tls.acme]. */
@@ -93,6 +94,7 @@ export function createAdminContext(core: Core, running: Running | null): AdminCo
     sessionId: null,
     owner: null,
     destinationStates: () => running?.destinations() ?? [],
+    endBackOff: (destination) => running?.endBackOff(destination) ?? 0,
     traffic: (minutes) => running?.traffic(minutes) ?? [],
     sendTestMessage: (message) => sendTestMessage(core, message),
     node: nodeFile(config),

@@ -208,6 +208,7 @@ function describeRunning(parts: Parts): Running & { listeners: Record<string, st
     startedAtMs: Date.now(),
     sessions: () => ({ smtp: smtp.sessionList() }),
     destinations: () => sender.destinations(),
+    endBackOff: (destination) => sender.endBackOff(destination),
     traffic: (minutes) => traffic.last(minutes),
     alarms: () => [...sender.alarms(), ...tls.alarms(), ...(acme?.alarms() ?? []), ...submission.alarms()],
     acme: () => acme?.view() ?? null,

@@ -5,6 +5,7 @@
 import { type AnySetting, setting } from './definition.ts';
 import { destinationRulesType } from './destination-rules.ts';
 import { ownersTable, strangersTable, submissionTable } from './people-table.ts';
+import { sessionsTable } from './sessions-table.ts';
 import { furtherSmtpHosts, senderHostsSetting, smtpHostTable } from './smtp-host-table.ts';
 import { phaseTimeouts } from './timeouts.ts';
 import {
@@ -160,6 +161,7 @@ const queueAndRouting = {
     help: 'Rules for single destinations, as in: example.com route=host:relay.example.net:2525 tls=verify, *.example.org hold. First a domain, *.domain (what is below it) or * (every other), then words: route=mx, route=smtp-host, route=smtp-host:2 or route=host:NAME:PORT; port=NUMBER on servers found by MX; tls=none, opportunistic, encrypt (any certificate) or verify (a trusted one for the name); concurrency=SESSIONS at once; rate=MESSAGES a minute; ipv4 for no IPv6; hold; default for an exception from a wider rule. The nearest rule applies alone.',
     effect: NEXT_ATTEMPT,
   }),
+  ...sessionsTable,
   senderHosts: senderHostsSetting,
   unknownUserNotice: setting({
     key: 'smtp.unknownUserNotice',

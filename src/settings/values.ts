@@ -93,6 +93,12 @@ export interface Settings {
   /** Age at which a delay notice goes out; 0 for never. */
   readonly delayNoticeMs: number;
   readonly hopLimit: number;
+  /** Sessions to other servers at once, of one node. */
+  readonly maxSessions: number;
+  /** Most connections at once to the servers of one destination, of one node. */
+  readonly destinationConcurrency: number;
+  readonly messagesPerConnection: number;
+  readonly recipientsPerTransaction: number;
   readonly fallbackOn: readonly RouteFailureKind[];
   /** Asked through `destinationRule`. */
   readonly destinationRules: readonly DestinationRule[];

@@ -205,6 +205,13 @@ export interface ClaimRequest {
    * wait before attempt n+2 by the number n of attempts made; the last entry repeats.
    */
   readonly retryScheduleMs: readonly number[];
+  /** Only what was due by then, ms since 1970; without it all that is due now. */
+  readonly dueUntil?: number;
+  /**
+   * Messages never tried (`new`) and tried before take turns in what is taken; this says which comes first,
+   * default `new`. One that has recipients of both kinds counts as either.
+   */
+  readonly first?: 'new' | 'retried';
 }
 
 /** What became of one claimed recipient. */

@@ -88,6 +88,34 @@ export function queueSuite(engine: string, makePlace: MakePlace): void {
         assert.equal(await storage.nextDueAt(), now - 20);
       }));
 
+    it('takes new mail and the backlog in turns, and only what was due by a time asked for', () =>
+      withStore(makePlace, async (storage) => {
+        const now = Date.now();
+        const old: number[] = [];
+        for (let n = 0; n < 4; n += 1)
+          old.push(await accept(storage, [queued(`o${n}@x.example`, now - 5000 + n)]));
+        const request = { destination: 'x.example', leaseMs: 60_000, retryScheduleMs: [1000] };
+        for (const { token, message } of await storage.claimDue({ ...request, limit: 9 })) {
+          const outcomes = message.recipients.map(({ index }) => ({
+            ...{ index, via: null, lastReply: 'later', lastKind: 'spoke' },
+            result: { type: 'deferred', nextAttemptAt: now - 4000 } as const,
+          }));
+          await storage.settle({ token, outcomes, events: [], notices: [] });
+        }
+        const fresh: number[] = [];
+        for (let n = 0; n < 4; n += 1)
+          fresh.push(await accept(storage, [queued(`n${n}@x.example`, now - 1000 + n)]));
+        const ids = async (limit: number, first: 'new' | 'retried') =>
+          (await storage.claimDue({ ...request, limit, first })).map(({ message }) => message.id);
+        const kinds = (found: readonly number[]) =>
+          found.map((id) => (fresh.includes(id) ? 'new' : 'retried'));
+        assert.deepEqual(await storage.claimDue({ ...request, limit: 9, dueUntil: now - 9000 }), []);
+        assert.deepEqual(kinds(await ids(1, 'retried')), ['retried']);
+        assert.deepEqual(kinds(await ids(4, 'new')).sort(), ['new', 'new', 'retried', 'retried']);
+        assert.equal((await ids(9, 'new')).length, 3);
+        assert.equal(old.length, 4);
+      }));
+
     it('claims due work of one destination once, with the next attempt written', () =>
       withStore(makePlace, async (storage) => {
         const id = await accept(storage, [

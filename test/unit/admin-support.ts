@@ -70,6 +70,7 @@ export async function openWorld(t: TestContext): Promise<World> {
       hostname: 'mail.example.com',
       mailServices: () => ({ submissions: 465, submission: 587, pop3s: 995, pop3: null }),
       serverRunning: true,
+      endBackOff: () => 0,
       resolver,
       status: async () => ({ running: true, alarms: ['made up'] }),
       explain: async (request) => {

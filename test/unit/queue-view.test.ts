@@ -78,6 +78,7 @@ it('puts what an event needs beside its kind, never over it', () => {
     settings: { queueLifetimeMs: 86_400_000, delayNoticeMs: 0 },
     serverRunning: true,
     holdingRule: () => null,
+    backedOff: () => null,
   };
   const shown = messageJson(MESSAGE, events, context);
   assert.match(shown.recipients[0]?.why ?? '', /waits since .*: 451 later; attempt 3 is at 2026/);
@@ -103,6 +104,7 @@ it('takes the reason from the last deferral, also when that event is on another 
     settings: { queueLifetimeMs: 86_400_000, delayNoticeMs: 0 },
     serverRunning: true,
     holdingRule: () => null,
+    backedOff: () => null,
   });
   assert.equal(events.length, 1);
   assert.match(recipients[0]?.why ?? '', /: full; attempt 3/);

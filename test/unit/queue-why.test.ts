@@ -31,6 +31,7 @@ const CONTEXT: WhyContext = {
   settings: { queueLifetimeMs: 120 * HOUR_MS, delayNoticeMs: 4 * HOUR_MS },
   serverRunning: true,
   holdingRule: () => null,
+  backedOff: () => null,
 };
 
 const SINCE = 'x@far.test waits since 2026-11-22T10:00:00.000Z';
@@ -51,6 +52,16 @@ const ROWS: readonly [string, Partial<QueuedRecipient>, Partial<WhyContext>, str
     { attempts: 0, destination: 'far.test' },
     { holdingRule: (destination) => (destination === 'far.test' ? '*.test' : null) },
     'x@far.test is held: the rule for *.test holds it (smtp.destinationRules), and it is neither tried nor given up, nor its sender told, until the rule holds it no more.',
+  ],
+  [
+    'its destination is backed off',
+    { attempts: 0, nextAttemptAt: RECEIVED, destination: 'far.test' },
+    {
+      reason: null,
+      backedOff: (name) =>
+        name === 'far.test' ? { until: '2026-11-22T11:30:00.000Z', reply: 'connection refused' } : null,
+    },
+    `${SINCE}; attempt 1 is due, but the destination is backed off until 2026-11-22T11:30:00.000Z because none of its servers could be reached (connection refused)${GIVES_UP}${NOT_TOLD}`,
   ],
   [
     'not tried yet',

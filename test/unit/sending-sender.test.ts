@@ -98,7 +98,8 @@ describe('sessions', () => {
 
   it('never more in all than allowed', async (t) => {
     const gate = await startGate(t);
-    const world = makeWorld(t, () => route([host(gate)]), {}, { maxSessions: 7 });
+    const far = ({ domain }: { domain: string }) => route([host(gate, 10, `mx.${domain}`)]);
+    const world = makeWorld(t, far, {}, { maxSessions: 7 });
     for (let n = 0; n < 30; n += 1) world.queue.add({ to: [`x@d${n}.test`] });
     world.sender.start();
     await gate.waitFor(7);
@@ -112,7 +113,7 @@ describe('sessions', () => {
     const far = await peer(t);
     const world = makeWorld(t, () => route([host(far)]));
     for (let n = 0; n < 40; n += 1) await world.send({ to: [`x${n}@far.test`] });
-    world.plan = () => route([host({ address: '127.0.0.1', port: 1 })]);
+    far.script({ at: { mail: 'close', greeting: 'close' } });
     await world.send({ to: ['y@far.test'] });
     const [state] = world.sender.destinations();
     assert.equal(state?.limit, 10, 'twenty, halved by one failure');
@@ -129,7 +130,7 @@ describe('sessions', () => {
     assert.equal(gone.sessions.length, 1);
     gone.script({});
     world.queue.retry();
-    world.sender.wake();
+    assert.equal(world.sender.endBackOff('far.test'), 1);
     await world.queue.waitForSettled(20);
     assert.equal(gone.messages.length, 10);
   });

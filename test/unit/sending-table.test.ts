@@ -101,6 +101,7 @@ describe('every MX host unreachable', () => {
     assert.equal(hosts.length, 10);
     const few = many.map((one) => ({ ...one, addresses: [dead.address] }));
     world.plan = () => route(few);
+    world.sender.endBackOff(null);
     await world.send({ to: ['y@other.test'] });
     assert.equal((world.queue.events('attempt')[1]?.detail.hosts as unknown[] | undefined)?.length, 5);
   });

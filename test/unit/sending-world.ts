@@ -210,7 +210,9 @@ export class FakeQueue extends EventEmitter {
   #claim(request: ClaimRequest): Claim[] {
     this.claimed.push(request);
     const due = new Set(
-      this.#due(Date.now()).filter(({ recipient }) => recipient.destination === request.destination),
+      this.#due(Math.min(Date.now(), request.dueUntil ?? Number.POSITIVE_INFINITY)).filter(
+        ({ recipient }) => recipient.destination === request.destination,
+      ),
     );
     const claims: Claim[] = [];
     for (const { rows, body: _, ...message } of this.#messages.values()) {

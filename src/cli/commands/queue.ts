@@ -49,6 +49,23 @@ export function addQueueCommands(program: Command, session: CliSession): void {
         ),
     );
   }
+  queue
+    .command('end-back-off')
+    .description('let one message find out now whether the servers of a destination are back')
+    .option('--destination <name>', 'one destination')
+    .option('--all', 'every destination')
+    .option('--json', 'as JSON')
+    .action((options: SelectorOptions, command: Command) => {
+      const args = { selector: selectorOf([], options) };
+      return change(
+        session,
+        command,
+        'queue.end-back-off',
+        args,
+        ({ destinations }: { destinations: number }) =>
+          destinations === 0 ? 'nothing was backed off' : `ended for ${destinations} sets of servers`,
+      );
+    });
   selecting(
     queue
       .command('hold [ids...]')

@@ -184,9 +184,15 @@ const STS_POLICIES: readonly string[] = [
   'CREATE INDEX sts_policy_by_end ON sts_policy (expires_at, domain)',
 ];
 
+/** New mail and the backlog of a destination, each in the order it is due. */
+const TURNS: readonly string[] = [
+  'CREATE INDEX recipient_new ON recipient (destination, due_at) WHERE state = 0 AND attempts = 0',
+  'CREATE INDEX recipient_retried ON recipient (destination, due_at) WHERE state = 0 AND attempts > 0',
+];
+
 /** Step n brings a store from version n to n + 1; a step that was released is never edited. */
 export const MIGRATIONS: readonly (readonly string[])[] = [
-  ...[VERSION_1, ACCESS_AND_SEARCH, CREDENTIALS, OWNER, HOLD_AUTHOR, DSN, STS_POLICIES],
+  ...[VERSION_1, ACCESS_AND_SEARCH, CREDENTIALS, OWNER, HOLD_AUTHOR, DSN, STS_POLICIES, TURNS],
 ];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 

@@ -3,6 +3,7 @@ import { NODE_LEASE_MS } from '../nodes-contract.ts';
 import {
   CLAIM_RECIPIENTS,
   CLAIM_SCAN,
+  inTurns,
   makeToken,
   PROCESS_DIED,
   queueOnHold,
@@ -49,12 +50,12 @@ interface LapsedRow {
  */
 export async function claimDue(context: WriteContext, request: ClaimRequest): Promise<Claim[]> {
   const { tx } = context;
-  const { destination, limit, leaseMs, retryScheduleMs } = request;
+  const { destination, leaseMs, retryScheduleMs } = request;
   const ownedAt = await ownDestination(context, destination);
   if (ownedAt === null) return [];
   // What is put back is due from then on.
   const nowMs = (await putBackLapsed(context, destination)) > 0 ? await databaseTime(tx) : ownedAt;
-  const rows = await dueRows(tx, destination, limit, nowMs);
+  const rows = await dueRows(tx, request, Math.min(nowMs, request.dueUntil ?? nowMs));
   const groups = new Map<number, ClaimedRow[]>();
   for (const { message_id, idx, attempts } of rows) {
     const nextAttemptAt = nowMs + waitBefore(retryScheduleMs, attempts, leaseMs);
@@ -112,34 +113,54 @@ interface DueRow {
   readonly attempts: number;
 }
 
-async function dueRows(tx: Runner, destination: string, limit: number, nowMs: number): Promise<DueRow[]> {
-  const first = Math.min(CLAIM_SCAN, limit * ROWS_A_MESSAGE);
-  const rows = await scanDue(tx, destination, limit, nowMs, first);
-  const messages = new Set(rows.map(({ message_id }) => message_id)).size;
-  if (messages === limit || rows.length < first || first === CLAIM_SCAN) return rows;
-  return scanDue(tx, destination, limit, nowMs, CLAIM_SCAN);
+/** Due rows of new mail and of the backlog, message by message in turn. */
+async function dueRows(tx: Runner, request: ClaimRequest, untilMs: number): Promise<DueRow[]> {
+  const lists = await Promise.all([
+    dueOfKind(tx, 'attempts = 0', request, untilMs),
+    dueOfKind(tx, 'attempts > 0', request, untilMs),
+  ]);
+  if (request.first === 'retried') lists.reverse();
+  const messages = lists.map((rows) => [...new Set(rows.map(({ message_id }) => message_id))]);
+  const byMessage = Map.groupBy(lists.flat(), ({ message_id }) => message_id);
+  return inTurns(messages, request.limit).flatMap((id) =>
+    (byMessage.get(id) ?? []).slice(0, CLAIM_RECIPIENTS),
+  );
 }
 
-/** The messages of the first `scan` due rows, and their due recipients at the destination. */
+async function dueOfKind(
+  tx: Runner,
+  kind: string,
+  { destination, limit }: ClaimRequest,
+  untilMs: number,
+): Promise<DueRow[]> {
+  const first = Math.min(CLAIM_SCAN, limit * ROWS_A_MESSAGE);
+  const rows = await scanDue(tx, kind, destination, limit, untilMs, first);
+  const messages = new Set(rows.map(({ message_id }) => message_id)).size;
+  if (messages === limit || rows.length < first || first === CLAIM_SCAN) return rows;
+  return scanDue(tx, kind, destination, limit, untilMs, CLAIM_SCAN);
+}
+
+/** The messages of the first `scan` due rows of a kind, and their due recipients of that kind at the destination. */
 function scanDue(
   tx: Runner,
+  kind: string,
   destination: string,
   limit: number,
-  nowMs: number,
+  untilMs: number,
   scan: number,
 ): Promise<DueRow[]> {
   return tx.run<DueRow>(
     `SELECT picked.message_id, r.idx, r.attempts FROM (
        SELECT message_id, min(due_at) AS first FROM (
          SELECT message_id, due_at FROM recipient
-         WHERE state < 3 AND state = ${QUEUED} AND destination = $1 AND due_at <= $2 ORDER BY due_at LIMIT ${scan}
+         WHERE state = ${QUEUED} AND ${kind} AND destination = $1 AND due_at <= $2 ORDER BY due_at LIMIT ${scan}
        ) AS due GROUP BY message_id ORDER BY first, message_id LIMIT $3
      ) AS picked, LATERAL (
        SELECT idx, attempts FROM recipient
-       WHERE message_id = picked.message_id AND state = ${QUEUED} AND destination = $1 AND due_at <= $2
+       WHERE message_id = picked.message_id AND state = ${QUEUED} AND ${kind} AND destination = $1 AND due_at <= $2
        ORDER BY idx LIMIT ${CLAIM_RECIPIENTS}
      ) AS r ORDER BY picked.first, picked.message_id, r.idx`,
-    [destination, nowMs, limit],
+    [destination, untilMs, limit],
   );
 }
 

@@ -50,3 +50,16 @@ export function queueOnHold(address: string, { by }: HoldAll): NewEvent {
 export function waitBefore(scheduleMs: readonly number[], attempts: number, otherwiseMs: number): number {
   return scheduleMs[Math.min(attempts, scheduleMs.length - 1)] ?? otherwiseMs;
 }
+
+/** Messages of the lists, one of each in turn and each once, `limit` at most. */
+export function inTurns(lists: readonly (readonly number[])[], limit: number): number[] {
+  const taken = new Set<number>();
+  const longest = Math.max(0, ...lists.map(({ length }) => length));
+  for (let place = 0; place < longest; place += 1) {
+    for (const list of lists) {
+      const id = list[place];
+      if (id !== undefined && taken.size < limit) taken.add(id);
+    }
+  }
+  return [...taken];
+}

@@ -3,6 +3,7 @@ import { CRASHES_UNTIL_HELD, StorageError } from '../contract.ts';
 import {
   CLAIM_RECIPIENTS,
   CLAIM_SCAN,
+  inTurns,
   makeToken,
   PROCESS_DIED,
   readToken,
@@ -59,7 +60,8 @@ export class ClaimTables {
   readonly #allClaimed;
   readonly #putBack;
   readonly #putBackCrashed;
-  readonly #due;
+  readonly #dueNew;
+  readonly #dueRetried;
   readonly #take;
   readonly #message;
   readonly #claimed;
@@ -86,8 +88,11 @@ export class ClaimTables {
     this.#putBackCrashed =
       db.prepare(`UPDATE recipient SET state = ?1, due_at = next_attempt_at, token = NULL, claim = 0,
       crashes = ?2, last_reply = ?3, last_kind = 'crash' WHERE message_id = ?4 AND idx = ?5`);
-    this.#due = db.prepare(`SELECT message_id, idx, attempts FROM recipient
-      WHERE state < 3 AND state = ${QUEUED} AND destination = ? AND due_at <= ? ORDER BY due_at LIMIT ${CLAIM_SCAN}`);
+    const due = (kind: string) =>
+      db.prepare(`SELECT message_id, idx, attempts FROM recipient
+        WHERE state = ${QUEUED} AND ${kind} AND destination = ? AND due_at <= ? ORDER BY due_at LIMIT ${CLAIM_SCAN}`);
+    this.#dueNew = due('attempts = 0');
+    this.#dueRetried = due('attempts > 0');
     this.#take = db.prepare(`UPDATE recipient SET state = 1, token = ?1, due_at = ?2, claim = ?3,
       attempts = attempts + ?4, next_attempt_at = coalesce(?5, next_attempt_at) WHERE message_id = ?6 AND idx = ?7`);
     this.#message = db.prepare('SELECT * FROM message WHERE id = ?');
@@ -125,14 +130,18 @@ export class ClaimTables {
   }
 
   #dueByMessage(request: ClaimRequest, now: number): Map<number, DueRow[]> {
+    const until = Math.min(now, request.dueUntil ?? now);
+    const lists = [this.#dueNew, this.#dueRetried].map((statement) =>
+      messagesOf(statement.iterate(request.destination, until), request.limit),
+    );
+    if (request.first === 'retried') lists.reverse();
     const groups = new Map<number, DueRow[]>();
-    for (const found of this.#due.iterate(request.destination, now)) {
-      const row = found as unknown as DueRow;
-      const group = groups.get(row.message_id);
-      // Rows of one message became due together and so stand together.
-      if (group === undefined && groups.size === request.limit) break;
-      if (group === undefined) groups.set(row.message_id, [row]);
-      else if (group.length < CLAIM_RECIPIENTS) group.push(row);
+    for (const messageId of inTurns(
+      lists.map((list) => [...list.keys()]),
+      request.limit,
+    )) {
+      const rows = lists.flatMap((list) => list.get(messageId) ?? []);
+      groups.set(messageId, rows.slice(0, CLAIM_RECIPIENTS));
     }
     return groups;
   }
@@ -302,4 +311,18 @@ export class ClaimTables {
     this.#messages.insertRecipients(facts, into, first, Date.now());
     return into.length - local;
   }
+}
+
+/** The first `limit` messages of due rows, each with its rows. */
+function messagesOf(found: Iterable<unknown>, limit: number): Map<number, DueRow[]> {
+  const groups = new Map<number, DueRow[]>();
+  for (const one of found) {
+    const row = one as DueRow;
+    const group = groups.get(row.message_id);
+    // Rows of one message became due together and so stand together.
+    if (group === undefined && groups.size === limit) break;
+    if (group === undefined) groups.set(row.message_id, [row]);
+    else if (group.length < CLAIM_RECIPIENTS) group.push(row);
+  }
+  return groups;
 }

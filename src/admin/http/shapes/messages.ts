@@ -92,7 +92,13 @@ export const destinationRow = z
     lastReply: z.string().nullable(),
     nextAttemptAt: time.nullable(),
     failingSince: time.nullable(),
-    backedOffUntil: time.nullable(),
+    backedOffUntil: time
+      .nullable()
+      .describe('none of its servers could be reached, and none is dialled before; then one message tries'),
+    servers: z
+      .string()
+      .nullable()
+      .describe('hosts and ports its mail goes to, known while it has sessions or fails'),
     sessions: z.number().int(),
     heldByRule: z
       .string()

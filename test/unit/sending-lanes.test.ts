@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Lanes, laneNameOf } from '../../src/sending/lanes.ts';
+import { Pace } from '../../src/sending/pace.ts';
+import { host, route } from './sending-world.ts';
+
+const MINUTE = 60_000;
+const LIMITS = { destinationConcurrency: 20, retryScheduleMs: [MINUTE, 5 * MINUTE, 4 * 60 * MINUTE] };
+
+function makeLanes(queueLifetimeMs = 1e9) {
+  const clock = { now: 1_000_000 };
+  const lanes = new Lanes(
+    () => ({ ...LIMITS, queueLifetimeMs }),
+    () => clock.now,
+  );
+  return { clock, lanes, lane: lanes.lane('mx.test:25', 'mx') };
+}
+
+describe('a lane', () => {
+  it('is named by servers and ports, whatever their order, and shared by domains', () => {
+    const place = { address: '127.0.0.1', port: 25 };
+    const one = route([host(place, 1, 'B.test'), host(place, 2, 'a.test')]);
+    const other = route([host(place, 1, 'a.test'), host(place, 1, 'b.test')]);
+    assert.equal(laneNameOf(one), 'a.test:25 b.test:25');
+    const { lanes } = makeLanes();
+    assert.equal(lanes.learn('x.test', one), lanes.learn('y.test', other));
+    assert.equal(lanes.laneOf('x.test'), lanes.laneOf('y.test'));
+    assert.notEqual(lanes.laneOf('z.test'), lanes.laneOf('x.test'));
+  });
+
+  it('grows by one with success up to the setting or the rule, and halves when hampered', () => {
+    const { lanes, lane } = makeLanes();
+    assert.equal(lanes.limitOf(lane, null), 5);
+    for (let n = 0; n < 40; n += 1) lanes.succeeded(lane);
+    assert.equal(lanes.limitOf(lane, null), 20);
+    assert.equal(lanes.limitOf(lane, 3), 3);
+    lanes.hampered(lane);
+    assert.equal(lanes.limitOf(lane, null), 10);
+  });
+
+  it('stays at what its servers took, and tries one more after a while', () => {
+    const { lanes, lane, clock } = makeLanes();
+    lanes.crowded(lane, 2);
+    for (let n = 0; n < 9; n += 1) lanes.succeeded(lane);
+    assert.equal(lanes.limitOf(lane, null), 2);
+    clock.now += 5 * MINUTE;
+    lanes.succeeded(lane);
+    assert.equal(lanes.limitOf(lane, null), 3);
+  });
+
+  it('is backed off for longer each time, an hour at most; a delivery ends it', () => {
+    const { lanes, lane, clock } = makeLanes();
+    const waits = [1, 2, 3, 4].map(() => {
+      lanes.unreachable(lane, 'refused');
+      const wait = lane.backedOffUntil - clock.now;
+      lanes.unreachable(lane, 'refused');
+      clock.now = lane.backedOffUntil;
+      return wait / MINUTE;
+    });
+    assert.deepEqual(waits, [1, 5, 60, 60]);
+    assert.equal(lanes.isBackedOff(lane), false);
+    assert.equal(lanes.limitOf(lane, null), 1, 'one message tries');
+    lanes.succeeded(lane);
+    assert.ok(lanes.limitOf(lane, null) > 0 && lane.failures === 0 && lane.failingSince === null);
+  });
+
+  it('is not backed off while other connections work, nor where the first failure is final', () => {
+    const { lanes, lane } = makeLanes();
+    lane.open.set('here', 1);
+    lanes.unreachable(lane, 'timed out');
+    assert.equal(lanes.isBackedOff(lane), false);
+    const final = makeLanes(0);
+    final.lanes.unreachable(final.lane, 'refused');
+    assert.equal(final.lanes.isBackedOff(final.lane), false);
+  });
+});
+
+describe('the pace', () => {
+  it('lets the rate of a minute go, evenly', () => {
+    let now = 0;
+    const pace = new Pace(() => now);
+    let sent = pace.take('a.test', 60, 100);
+    assert.equal(sent, 5);
+    assert.equal(pace.waitMs('a.test', 60), 1000);
+    for (let second = 0; second < 60; second += 1) {
+      now += 1000;
+      sent += pace.take('a.test', 60, 100);
+    }
+    assert.equal(sent, 65);
+    pace.giveBack('a.test', 2);
+    assert.equal(pace.take('a.test', 60, 100), 2);
+  });
+});
