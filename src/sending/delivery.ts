@@ -32,7 +32,7 @@ import {
   type Trouble,
   type Verdict,
 } from './judge.ts';
-import { makeTrial, openConnection, type Trial } from './open.ts';
+import { makeTrial, openFirst, type Trial } from './open.ts';
 import type { SenderDependencies } from './ports.ts';
 import type { SmtpHostWatch } from './smtp-host-watch.ts';
 import type { PeerConnection } from './talk.ts';
@@ -79,6 +79,9 @@ export type DeliveryResult =
   /** Not attempted to the end because the server stops. */
   | { readonly type: 'returned' }
   | Verdict;
+
+/** What a server came to; only `unreachable` leaves its other addresses to be tried. */
+type Outcome = 'unreachable' | 'self' | 'talked' | 'stop';
 
 /** Longest ORCPT (RFC 3461 §4.2). */
 const ORCPT_CHARS = 500;
@@ -179,17 +182,25 @@ export class Delivery {
     const pooled = this.#context.pool.take(firstChoice(endpoints));
     const order =
       pooled === null ? endpoints : [pooled.endpoint, ...endpoints.filter((e) => e !== pooled.endpoint)];
+    const left = new Set(order);
     const finishedHosts = new Set<string>();
     let selfPreference = Number.POSITIVE_INFINITY;
-    for (const endpoint of order) {
-      const connection = endpoint === pooled?.endpoint ? pooled.connection : null;
+    for (let [first] = left; first !== undefined; [first] = left) {
+      const endpoint = first;
+      const connection =
+        endpoint === pooled?.endpoint && left.size === order.length ? pooled.connection : null;
       if (this.#pending().length === 0 || this.#isCut()) {
         if (connection !== null) this.#context.pool.give(endpoint, connection);
         break;
       }
       // RFC 5321 §5.1: ourselves and every server no better are no servers for this mail.
-      if (finishedHosts.has(serverOf(endpoint)) || (endpoint.preference ?? -1) >= selfPreference) continue;
-      const outcome = await this.#tryEndpoint(endpoint, connection, tally);
+      if (finishedHosts.has(serverOf(endpoint)) || (endpoint.preference ?? -1) >= selfPreference) {
+        left.delete(endpoint);
+        continue;
+      }
+      const addresses = [...left].filter((other) => serverOf(other) === serverOf(endpoint));
+      const { outcome, done } = await this.#tryHost(addresses, connection, tally);
+      for (const one of done) left.delete(one);
       if (outcome !== 'unreachable') finishedHosts.add(serverOf(endpoint));
       if (outcome === 'self') selfPreference = endpoint.preference ?? selfPreference;
       if (outcome === 'stop') break;
@@ -211,41 +222,53 @@ export class Delivery {
     return [...endpoints.filter((endpoint) => !rests(endpoint)), ...later];
   }
 
-  async #tryEndpoint(
-    endpoint: Endpoint,
+  /** One server at its addresses, until one was connected. `done` are those that need not be dialled any more. */
+  async #tryHost(
+    addresses: readonly Endpoint[],
     pooled: PeerConnection | null,
     tally: RouteTally,
-  ): Promise<'unreachable' | 'self' | 'talked' | 'stop'> {
-    if (pooled !== null) {
-      const problem = await this.#talk(endpoint, pooled, tally);
+  ): Promise<{ readonly outcome: Outcome; readonly done: readonly Endpoint[] }> {
+    const [first] = addresses;
+    if (pooled !== null && first !== undefined) {
+      const problem = await this.#talk(first, pooled, tally);
       // A server may close a connection that waited; that says nothing of this message.
       if (problem === null || problem.phase !== 'mail' || this.#withdrawn)
-        return this.#account(endpoint, problem, tally);
+        return { outcome: this.#account(first, problem, tally), done: [first] };
     }
-    const known = this.#context.dead.reason(endpoint, this.#work.takenAt);
-    if (known !== null) {
-      this.#trials.push(
-        makeTrial(endpoint, 'connect', null, `not dialled again: ${known}`, performance.now()),
-      );
-      tally.unreachable = `${endpoint.host} [${endpoint.address}]: ${known}`;
-      return 'unreachable';
-    }
+    const toDial = addresses.filter((endpoint) => !this.#isKnownDead(endpoint, tally));
+    if (toDial.length === 0) return { outcome: 'unreachable', done: addresses };
     this.#context.makeRoom();
     const { deps, signal } = this.#context;
     const { hostname, settings } = deps;
-    const opened = await openConnection({ endpoint, hostname, settings, signal });
+    const { taken, failed, trials } = await openFirst(toDial, { hostname, settings, signal });
+    this.#trials.push(...trials);
+    const outcomes = failed.map(({ endpoint, problem }) => this.#account(endpoint, problem, tally));
+    if (taken === null) {
+      const outcome = outcomes.find((one) => one !== 'unreachable') ?? 'unreachable';
+      return { outcome, done: addresses };
+    }
+    const { endpoint, opened } = taken;
+    const dead = addresses.filter((one) => !toDial.includes(one));
+    const done = [...dead, ...failed.map((one) => one.endpoint), endpoint];
     this.#trials.push(...opened.trials);
-    if (!opened.ok) return this.#account(endpoint, opened.problem, tally);
+    if (!opened.ok) return { outcome: this.#account(endpoint, opened.problem, tally), done };
     this.#context.dead.remove(endpoint);
-    return this.#account(endpoint, await this.#talk(endpoint, opened.connection, tally), tally);
+    return {
+      outcome: this.#account(endpoint, await this.#talk(endpoint, opened.connection, tally), tally),
+      done,
+    };
+  }
+
+  #isKnownDead(endpoint: Endpoint, tally: RouteTally): boolean {
+    const known = this.#context.dead.reason(endpoint, this.#work.takenAt);
+    if (known === null) return false;
+    this.#trials.push(makeTrial(endpoint, 'connect', null, `not dialled again: ${known}`, performance.now()));
+    tally.unreachable = `${endpoint.host} [${endpoint.address}]: ${known}`;
+    return true;
   }
 
   /** Enters the end of a connection in the tally. */
-  #account(
-    endpoint: Endpoint,
-    problem: SessionProblem | null,
-    tally: RouteTally,
-  ): 'unreachable' | 'self' | 'talked' | 'stop' {
+  #account(endpoint: Endpoint, problem: SessionProblem | null, tally: RouteTally): Outcome {
     if (this.#context.signal.aborted || this.#withdrawn) return 'stop';
     if (problem === null) return 'talked';
     const judged = judgeProblem(problem, endpoint.host);

@@ -3,7 +3,8 @@
 import { replyText } from '../mail/reply.ts';
 import type { CurrentSettings } from '../settings/values.ts';
 import { type SenderPhase, SenderSession, type SessionProblem } from '../smtp/sender-session.ts';
-import { dial, type Endpoint, isLoopback } from './connect.ts';
+import { type Dialled, dial, type Endpoint, isLoopback } from './connect.ts';
+import { raceAddresses } from './race.ts';
 import { PeerConnection } from './talk.ts';
 
 /** One address tried, as the timeline keeps it. */
@@ -32,33 +33,73 @@ export type Opened =
   | { readonly ok: true; readonly connection: PeerConnection; readonly trials: readonly Trial[] }
   | { readonly ok: false; readonly problem: SessionProblem; readonly trials: readonly Trial[] };
 
+/** What came of the addresses of one host. */
+export interface FirstOpened {
+  /** The address that was connected, and how it went on; null when none was. */
+  readonly taken: { readonly endpoint: Endpoint; readonly opened: Opened } | null;
+  /** Those no connection could be made to. */
+  readonly failed: readonly { readonly endpoint: Endpoint; readonly problem: SessionProblem }[];
+  /** Of those failed and given up. */
+  readonly trials: readonly Trial[];
+}
+
 /**
  * Dials and greets. Where TLS is only welcome and fails, the server is called once more in clear (RFC 7435);
  * each call is a trial.
  */
 export async function openConnection(request: OpenRequest): Promise<Opened> {
-  const first = await call(request, request.endpoint.tls);
-  if (first.ok || first.problem.kind !== 'tls-failed' || request.endpoint.tls !== 'opportunistic')
-    return first;
-  const again = await call(request, 'none');
+  const startedAt = performance.now();
+  return goOn(request, await dialOne(request, request.endpoint.tls), startedAt);
+}
+
+/** The same with all addresses of one host: with the one that is connected first (RFC 8305). */
+export async function openFirst(
+  endpoints: readonly Endpoint[],
+  request: Omit<OpenRequest, 'endpoint'>,
+): Promise<FirstOpened> {
+  const { settings, signal } = request;
+  const race = await raceAddresses(endpoints, { timeoutMs: settings().socketTimeoutMs, signal });
+  const trials = race.missed.map(({ endpoint, failed, startedAt }) =>
+    makeTrial(endpoint, 'connect', null, failed.reason, startedAt),
+  );
+  const failed = race.missed
+    .filter(({ outrun }) => !outrun)
+    .map(({ endpoint, failed }) => ({ endpoint, problem: dialProblem(failed) }));
+  if (race.winner === null) return { taken: null, failed, trials };
+  const { endpoint, dialled, startedAt } = race.winner;
+  const opened = await goOn({ ...request, endpoint }, dialled, startedAt);
+  return { taken: { endpoint, opened }, failed, trials };
+}
+
+function dialOne({ endpoint, settings, signal }: OpenRequest, tls: Endpoint['tls']): Promise<Dialled> {
+  return dial({ endpoint: { ...endpoint, tls }, timeoutMs: settings().socketTimeoutMs, signal });
+}
+
+function dialProblem({ tls, reason }: Extract<Dialled, { ok: false }>): SessionProblem {
+  return { kind: tls ? 'tls-failed' : 'not-greeted', phase: 'ended', reply: null, text: reason };
+}
+
+async function goOn(request: OpenRequest, dialled: Dialled, startedAt: number): Promise<Opened> {
+  const { tls } = request.endpoint;
+  const first = await greet(request, tls, dialled, startedAt);
+  if (first.ok || first.problem.kind !== 'tls-failed' || tls !== 'opportunistic') return first;
+  const againAt = performance.now();
+  const again = await greet(request, 'none', await dialOne(request, 'none'), againAt);
   return { ...again, trials: [...first.trials, ...again.trials] };
 }
 
-async function call(
+async function greet(
   { endpoint, hostname, settings, signal }: OpenRequest,
   tls: Endpoint['tls'],
+  dialled: Dialled,
+  startedAt: number,
 ): Promise<Opened> {
-  const startedAt = performance.now();
   const failed = (problem: SessionProblem, secured: string | null): Opened => {
     const stage = problem.kind === 'not-greeted' && problem.phase === 'ended' ? 'connect' : problem.phase;
     const reply = problem.reply === null ? problem.text : replyText(problem.reply);
     return { ok: false, problem, trials: [makeTrial(endpoint, stage, secured, reply, startedAt)] };
   };
-  const dialled = await dial({ endpoint, timeoutMs: settings().socketTimeoutMs, signal });
-  if (!dialled.ok) {
-    const kind = dialled.tls ? 'tls-failed' : 'not-greeted';
-    return failed({ kind, phase: 'ended', reply: null, text: dialled.reason }, null);
-  }
+  if (!dialled.ok) return failed(dialProblem(dialled), null);
   const session = new SenderSession({
     hostname,
     refuseSelf: endpoint.via !== 'forward',
