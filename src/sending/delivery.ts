@@ -391,7 +391,9 @@ export class Delivery {
       this.#putOff.set(recipient.index, tally.held);
     } else if (verdict.type === 'deferred') {
       tally.spoke = verdict.trouble;
-      this.#putOff.set(recipient.index, verdict.trouble);
+      // What one server of several asked for counts for the attempt as a whole.
+      const waitMs = Math.max(verdict.trouble.waitMs ?? 0, this.#putOff.get(recipient.index)?.waitMs ?? 0);
+      this.#putOff.set(recipient.index, { ...verdict.trouble, waitMs });
     } else {
       this.results.set(recipient.index, verdict);
     }
