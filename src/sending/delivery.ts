@@ -35,7 +35,7 @@ import {
   type Verdict,
 } from './judge.ts';
 import type { Lane, Lanes } from './lanes.ts';
-import { makeTrial, openConnection, type Trial } from './open.ts';
+import { makeTrial, openFirst, type Trial } from './open.ts';
 import { applyPolicies } from './policies.ts';
 import type { SenderDependencies } from './ports.ts';
 import type { SmtpHostWatch } from './smtp-host-watch.ts';
@@ -83,6 +83,9 @@ export type DeliveryResult =
   /** Not attempted to the end because the server stops. */
   | { readonly type: 'returned' }
   | Verdict;
+
+/** What a server came to; only `unreachable` leaves its other addresses to be tried. */
+type Outcome = 'unreachable' | 'self' | 'talked' | 'stop';
 
 /** Longest ORCPT (RFC 3461 §4.2). */
 const ORCPT_CHARS = 500;
@@ -301,17 +304,25 @@ export class Delivery {
     if (pooled !== null) this.#hold(lane, pooled.connection);
     const order =
       pooled === null ? endpoints : [pooled.endpoint, ...endpoints.filter((e) => e !== pooled.endpoint)];
+    const left = new Set(order);
     const finishedHosts = new Set<string>();
     let selfPreference = Number.POSITIVE_INFINITY;
-    for (const endpoint of order) {
-      const connection = endpoint === pooled?.endpoint ? pooled.connection : null;
+    for (let [first] = left; first !== undefined; [first] = left) {
+      const endpoint = first;
+      const connection =
+        endpoint === pooled?.endpoint && left.size === order.length ? pooled.connection : null;
       if (this.#pending().length === 0 || this.#isCut()) {
         if (connection !== null) this.#keep(endpoint, connection, lane);
         break;
       }
       // RFC 5321 §5.1: ourselves and every server no better are no servers for this mail.
-      if (finishedHosts.has(serverOf(endpoint)) || (endpoint.preference ?? -1) >= selfPreference) continue;
-      const outcome = await this.#tryEndpoint(endpoint, connection, tally, lane);
+      if (finishedHosts.has(serverOf(endpoint)) || (endpoint.preference ?? -1) >= selfPreference) {
+        left.delete(endpoint);
+        continue;
+      }
+      const addresses = [...left].filter((other) => serverOf(other) === serverOf(endpoint));
+      const { outcome, done } = await this.#tryHost(addresses, connection, tally, lane);
+      for (const one of done) left.delete(one);
       if (outcome !== 'unreachable') finishedHosts.add(serverOf(endpoint));
       if (outcome === 'self') selfPreference = endpoint.preference ?? selfPreference;
       if (outcome === 'stop') break;
@@ -332,57 +343,82 @@ export class Delivery {
     return [...endpoints.filter((endpoint) => !rests(endpoint)), ...later];
   }
 
-  async #tryEndpoint(
-    endpoint: Endpoint,
+  /** One server at its addresses, until one was connected. `done` are those that need not be dialled any more. */
+  async #tryHost(
+    addresses: readonly Endpoint[],
     pooled: PeerConnection | null,
     tally: RouteTally,
     lane: Lane,
-  ): Promise<'unreachable' | 'self' | 'talked' | 'stop'> {
-    if (pooled !== null) {
-      const problem = await this.#talk(endpoint, pooled, tally, lane);
+  ): Promise<{ readonly outcome: Outcome; readonly done: readonly Endpoint[] }> {
+    const [first] = addresses;
+    if (pooled !== null && first !== undefined) {
+      const problem = await this.#talk(first, pooled, tally, lane);
       // A server may close a connection that waited; that says nothing of this message.
       if (problem === null || problem.phase !== 'mail' || this.#withdrawn)
-        return this.#account(endpoint, problem, tally, lane);
+        return { outcome: this.#account(first, problem, tally, lane), done: [first] };
     }
-    const known = this.#context.dead.reason(endpoint, this.#work.takenAt);
-    if (known !== null) {
-      this.#trials.push(
-        makeTrial(endpoint, 'connect', null, `not dialled again: ${known}`, performance.now()),
-      );
-      tally.unreachable = `${endpoint.host} [${endpoint.address}]: ${known}`;
-      return 'unreachable';
-    }
+    const toDial = addresses.filter((endpoint) => !this.#isKnownDead(endpoint, tally));
+    if (toDial.length === 0) return { outcome: 'unreachable', done: addresses };
     if (!(await this.#reserve(lane))) {
       this.#putBack(tally);
-      return 'stop';
+      return { outcome: 'stop', done: [] };
     }
+    const dead = addresses.filter((one) => !toDial.includes(one));
+    const { outcome, done } = await this.#dialHost(toDial, tally, lane);
+    return { outcome, done: [...dead, ...done] };
+  }
+
+  /** Connects to one of the addresses of a server, in the place reserved, and talks. */
+  async #dialHost(
+    addresses: readonly Endpoint[],
+    tally: RouteTally,
+    lane: Lane,
+  ): Promise<{ readonly outcome: Outcome; readonly done: readonly Endpoint[] }> {
     this.#context.makeRoom();
     const { deps, signal } = this.#context;
     const { hostname, settings } = deps;
-    count(lane.opening, endpoint.key, 1);
-    const opened = await openConnection({ endpoint, hostname, settings, signal });
-    count(lane.opening, endpoint.key, -1);
+    for (const { key } of addresses) count(lane.opening, key, 1);
+    const { taken, failed, trials } = await openFirst(addresses, { hostname, settings, signal });
+    for (const { key } of addresses) count(lane.opening, key, -1);
+    this.#trials.push(...trials);
+    const others = failed.filter(({ endpoint, problem }) => !this.#isCrowded(endpoint, problem, lane));
+    const outcomes = others.map(({ endpoint, problem }) => this.#account(endpoint, problem, tally, lane));
+    if (taken === null) {
+      this.#place = { lane, connection: null };
+      if (others.length < failed.length) return this.#noRoom(tally);
+      const outcome = outcomes.find((one) => one !== 'unreachable') ?? 'unreachable';
+      return { outcome, done: addresses };
+    }
+    const { endpoint, opened } = taken;
+    const done = [...failed.map((one) => one.endpoint), endpoint];
     this.#trials.push(...opened.trials);
     if (!opened.ok) {
       this.#place = { lane, connection: null };
-      if (!this.#isCrowded(endpoint, opened.problem, lane))
-        return this.#account(endpoint, opened.problem, tally, lane);
-      this.#putBack(tally);
-      return 'stop';
+      if (this.#isCrowded(endpoint, opened.problem, lane)) return this.#noRoom(tally);
+      return { outcome: this.#account(endpoint, opened.problem, tally, lane), done };
     }
     this.#hold(lane, opened.connection);
     countOpen(lane, endpoint.key, opened.connection);
     this.#context.dead.remove(endpoint);
-    return this.#account(endpoint, await this.#talk(endpoint, opened.connection, tally, lane), tally, lane);
+    const problem = await this.#talk(endpoint, opened.connection, tally, lane);
+    return { outcome: this.#account(endpoint, problem, tally, lane), done };
+  }
+
+  #noRoom(tally: RouteTally): { readonly outcome: Outcome; readonly done: readonly Endpoint[] } {
+    this.#putBack(tally);
+    return { outcome: 'stop', done: [] };
+  }
+
+  #isKnownDead(endpoint: Endpoint, tally: RouteTally): boolean {
+    const known = this.#context.dead.reason(endpoint, this.#work.takenAt);
+    if (known === null) return false;
+    this.#trials.push(makeTrial(endpoint, 'connect', null, `not dialled again: ${known}`, performance.now()));
+    tally.unreachable = `${endpoint.host} [${endpoint.address}]: ${known}`;
+    return true;
   }
 
   /** Enters the end of a connection in the tally. */
-  #account(
-    endpoint: Endpoint,
-    problem: SessionProblem | null,
-    tally: RouteTally,
-    lane: Lane,
-  ): 'unreachable' | 'self' | 'talked' | 'stop' {
+  #account(endpoint: Endpoint, problem: SessionProblem | null, tally: RouteTally, lane: Lane): Outcome {
     if (this.#context.signal.aborted || this.#withdrawn) return 'stop';
     if (problem === null) return 'talked';
     const judged = judgeProblem(problem, endpoint.host);
@@ -509,7 +545,9 @@ export class Delivery {
       this.#putOff.set(recipient.index, tally.held);
     } else if (verdict.type === 'deferred') {
       tally.spoke = verdict.trouble;
-      this.#putOff.set(recipient.index, verdict.trouble);
+      // What one server of several asked for counts for the attempt as a whole.
+      const waitMs = Math.max(verdict.trouble.waitMs ?? 0, this.#putOff.get(recipient.index)?.waitMs ?? 0);
+      this.#putOff.set(recipient.index, { ...verdict.trouble, waitMs });
     } else {
       this.results.set(recipient.index, verdict);
     }

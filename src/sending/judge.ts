@@ -8,9 +8,11 @@ import { type Reply, replyText } from '../mail/reply.ts';
 import type { RetryOutlook } from '../notices/contract.ts';
 import type { Route, RouteFailure } from '../routing/contract.ts';
 import { routeFailure } from '../routing/failures.ts';
+import { formatDuration } from '../settings/text.ts';
 import type { RouteFailureKind, Settings } from '../settings/values.ts';
 import type { RecipientResult, SessionProblem } from '../smtp/sender-session.ts';
 import type { QueuedMessage, QueuedRecipient } from '../storage/contract.ts';
+import { greylistingOf } from './greylisting.ts';
 
 /** The second lookup of NXDOMAIN and no-address comes within this time. */
 export const CONFIRM_WITHIN_MS = 5 * 60_000;
@@ -29,6 +31,8 @@ export interface Trouble {
   readonly host: string | null;
   /** Its words as received, null when none came. */
   readonly reply: string | null;
+  /** The server asked to be left alone for this long. */
+  readonly waitMs?: number;
 }
 
 /**
@@ -89,12 +93,19 @@ export function judgeRefusal(result: RecipientResult, host: string): Verdict {
   const { reply, stage } = result;
   const words = replyText(reply);
   const temporary = reply.code < 500;
+  const greylisting = greylistingOf(reply);
+  const waitMs = greylisting?.waitMs ?? null;
+  const putOff =
+    greylisting === null
+      ? `put off ${STAGE_WORDS[stage]}`
+      : `lets senders that it does not know yet come again later (greylisting${waitMs === null ? '' : `, here after ${formatDuration(waitMs)}`})`;
   const trouble: Trouble = {
     kind: temporary ? 'spoke' : 'refused',
     status: statusOf(reply, temporary ? '4.0.0' : '5.0.0'),
-    text: `${host} ${temporary ? 'put off' : 'refused'} ${STAGE_WORDS[stage]}: ${words}`,
+    text: `${host} ${temporary ? putOff : `refused ${STAGE_WORDS[stage]}`}: ${words}`,
     host,
     reply: words,
+    ...(waitMs === null ? {} : { waitMs }),
   };
   return { type: temporary ? 'deferred' : 'failed', trouble };
 }
@@ -181,11 +192,19 @@ export function whenNext(verdict: Verdict, timing: Timing): 'failed' | number {
   const { now, receivedAt, settings } = timing;
   // A lifetime of 0 is over at once: the first failure is final.
   if (verdict.type !== 'own' && receivedAt + settings.queueLifetimeMs <= now) return 'failed';
-  const at = onTime(nextOnSchedule(timing), timing);
+  const at = afterWait(verdict.trouble, timing);
   // Most trouble of ours is over soon; what stays is asked for less and less often.
   if (verdict.type === 'own')
     return Math.min(at, now + OWN_AGAIN_MS * 2 ** Math.min(Math.max(timing.attempts, 1) - 1, 20));
   return verdict.type === 'confirm' ? Math.min(at, now + CONFIRM_WITHIN_MS) : at;
+}
+
+/** By the schedule, but not before a time the server named: it would begin to count anew, or take offence. */
+function afterWait({ waitMs = 0 }: Trouble, timing: Timing): number {
+  const at = nextOnSchedule(timing);
+  const earliest = timing.now + waitMs;
+  const delayNoticeAt = (timing.delayNoticeAt ?? 0) < earliest ? null : timing.delayNoticeAt;
+  return onTime(Math.max(at, earliest), { ...timing, delayNoticeAt });
 }
 
 /** Time of the next attempt by the retry schedule, ms since 1970. */

@@ -4,7 +4,8 @@ import { replyText } from '../mail/reply.ts';
 import type { CurrentSettings } from '../settings/values.ts';
 import { type SenderPhase, SenderSession, type SessionProblem } from '../smtp/sender-session.ts';
 import type { TlsPolicy } from '../trust/contract.ts';
-import { dial, type Endpoint, isLoopback } from './connect.ts';
+import { type Dialled, dial, type Endpoint, isLoopback } from './connect.ts';
+import { raceAddresses } from './race.ts';
 import { PeerConnection } from './talk.ts';
 
 /** One address tried, as the timeline keeps it. */
@@ -44,6 +45,16 @@ const SESSION_LEVELS = {
   dane: 'required',
 } as const satisfies Record<TlsPolicy['level'], string>;
 
+/** What came of the addresses of one host. */
+export interface FirstOpened {
+  /** The address that was connected, and how it went on; null when none was. */
+  readonly taken: { readonly endpoint: Endpoint; readonly opened: Opened } | null;
+  /** Those no connection could be made to. */
+  readonly failed: readonly { readonly endpoint: Endpoint; readonly problem: SessionProblem }[];
+  /** Of those failed and given up. */
+  readonly trials: readonly Trial[];
+}
+
 /**
  * Dials and greets. Where TLS is only welcome and fails, the server is called once more in clear (RFC 7435);
  * each call is a trial.
@@ -52,10 +63,58 @@ export async function openConnection(request: OpenRequest): Promise<Opened> {
   const { endpoint } = request;
   const refused = endpoint.policy?.refused ?? null;
   if (refused !== null) return keptAway(endpoint, refused);
-  const tls = endpoint.policy === null ? endpoint.tls : SESSION_LEVELS[endpoint.policy.level];
-  const first = await call(request, tls);
+  const startedAt = performance.now();
+  return goOn(request, await dialOne(request, levelOf(endpoint)), startedAt);
+}
+
+/** The same with all addresses of one host: with the one that is connected first (RFC 8305). */
+export async function openFirst(
+  endpoints: readonly Endpoint[],
+  request: Omit<OpenRequest, 'endpoint'>,
+): Promise<FirstOpened> {
+  const kept = endpoints.find(({ policy }) => (policy?.refused ?? null) !== null);
+  if (kept !== undefined) {
+    const opened = keptAway(kept, kept.policy?.refused ?? '');
+    return { taken: { endpoint: kept, opened }, failed: [], trials: [] };
+  }
+  const { settings, signal } = request;
+  const race = await raceAddresses(endpoints, { timeoutMs: settings().socketTimeoutMs, signal });
+  const trials = race.missed.map(({ endpoint, failed, startedAt }) =>
+    makeTrial(endpoint, 'connect', null, failed.reason, startedAt),
+  );
+  const failed = race.missed
+    .filter(({ outrun }) => !outrun)
+    .map(({ endpoint, failed }) => ({ endpoint, problem: dialProblem(failed) }));
+  if (race.winner === null) return { taken: null, failed, trials };
+  const { endpoint, dialled, startedAt } = race.winner;
+  const opened = await goOn({ ...request, endpoint }, dialled, startedAt);
+  return { taken: { endpoint, opened }, failed, trials };
+}
+
+/** A policy forbids this server, at all its addresses: it is not even called. */
+function keptAway(endpoint: Endpoint, text: string): Opened {
+  const problem: SessionProblem = { kind: 'tls-unavailable', phase: 'ended', reply: null, text };
+  return { ok: false, problem, trials: [makeTrial(endpoint, 'connect', null, text, performance.now())] };
+}
+
+function levelOf({ policy, tls }: Endpoint): Endpoint['tls'] {
+  return policy === null ? tls : SESSION_LEVELS[policy.level];
+}
+
+function dialOne({ endpoint, settings, signal }: OpenRequest, tls: Endpoint['tls']): Promise<Dialled> {
+  return dial({ endpoint: { ...endpoint, tls }, timeoutMs: settings().socketTimeoutMs, signal });
+}
+
+function dialProblem({ tls, reason }: Extract<Dialled, { ok: false }>): SessionProblem {
+  return { kind: tls ? 'tls-failed' : 'not-greeted', phase: 'ended', reply: null, text: reason };
+}
+
+async function goOn(request: OpenRequest, dialled: Dialled, startedAt: number): Promise<Opened> {
+  const tls = levelOf(request.endpoint);
+  const first = await greet(request, tls, dialled, startedAt);
   if (first.ok || first.problem.kind !== 'tls-failed' || tls !== 'opportunistic') return first;
-  const again = await call(request, 'none');
+  const againAt = performance.now();
+  const again = await greet(request, 'none', await dialOne(request, 'none'), againAt);
   return { ...again, trials: [...first.trials.map(withClearNext), ...again.trials] };
 }
 
@@ -63,27 +122,18 @@ function withClearNext(trial: Trial): Trial {
   return { ...trial, reply: `${trial.reply}; called once more, in clear` };
 }
 
-/** A policy forbids this server: it is not even called. */
-function keptAway(endpoint: Endpoint, text: string): Opened {
-  const problem: SessionProblem = { kind: 'tls-unavailable', phase: 'ended', reply: null, text };
-  return { ok: false, problem, trials: [makeTrial(endpoint, 'connect', null, text, performance.now())] };
-}
-
-async function call(
+async function greet(
   { endpoint, hostname, settings, signal }: OpenRequest,
-  tls: Endpoint['tls'] | 'encrypt',
+  tls: Endpoint['tls'],
+  dialled: Dialled,
+  startedAt: number,
 ): Promise<Opened> {
-  const startedAt = performance.now();
   const failed = (problem: SessionProblem, secured: string | null): Opened => {
     const stage = problem.kind === 'not-greeted' && problem.phase === 'ended' ? 'connect' : problem.phase;
     const reply = problem.reply === null ? problem.text : replyText(problem.reply);
     return { ok: false, problem, trials: [makeTrial(endpoint, stage, secured, reply, startedAt)] };
   };
-  const dialled = await dial({ endpoint, timeoutMs: settings().socketTimeoutMs, signal });
-  if (!dialled.ok) {
-    const kind = dialled.tls ? 'tls-failed' : 'not-greeted';
-    return failed({ kind, phase: 'ended', reply: null, text: dialled.reason }, null);
-  }
+  if (!dialled.ok) return failed(dialProblem(dialled), null);
   const session = new SenderSession({
     hostname,
     refuseSelf: endpoint.via !== 'forward',

@@ -3,7 +3,8 @@
 import type { Routes } from '../routing/contract.ts';
 import type { CurrentSettings } from '../settings/values.ts';
 import { SenderSession } from '../smtp/sender-session.ts';
-import { type Dialled, dial, isLoopback } from './connect.ts';
+import { type Dialled, isLoopback } from './connect.ts';
+import { raceAddresses } from './race.ts';
 import { PeerConnection } from './talk.ts';
 
 const KNOWN_MS = 10 * 60_000;
@@ -15,6 +16,8 @@ const TALK_MS = 10_000;
 
 /** `unreachable`: no clear answer; the recipient is to be accepted. */
 export type ProbeAnswer = 'known' | 'unknown' | 'unreachable';
+
+type Connected = Extract<Dialled, { ok: true }>;
 
 export interface ForwardProbeOptions {
   /** Our name in EHLO. */
@@ -55,7 +58,7 @@ export class ForwardProbe {
     const { socketTimeoutMs } = settings();
     const limit = AbortSignal.timeout(socketTimeoutMs + TALK_MS);
     const dialled = await this.#dial(host, port, recipient, limit);
-    if (!dialled?.ok) return 'unreachable';
+    if (dialled === null) return 'unreachable';
     const session = new SenderSession({
       ...{
         hostname,
@@ -88,20 +91,16 @@ export class ForwardProbe {
   }
 
   /** The first address that takes a connection; null when there is none to dial. */
-  async #dial(host: string, port: number, recipient: string, limit: AbortSignal): Promise<Dialled | null> {
+  async #dial(host: string, port: number, recipient: string, limit: AbortSignal): Promise<Connected | null> {
     const { routes } = this.#options;
     const settings = this.#options.settings();
     const domain = recipient.slice(recipient.lastIndexOf('@') + 1);
     const target = { type: 'forward', domain, host, port } as const;
     const route = await routes?.plan(target, { settings, fresh: false, assumedExternal: false });
     const addresses = route === undefined ? [host] : (route.hosts[0]?.addresses ?? []);
-    let last: Dialled | null = null;
-    for (const address of addresses) {
-      const endpoint = { host, port, address, tls: 'none' } as const;
-      last = await dial({ endpoint, timeoutMs: settings.socketTimeoutMs, signal: limit });
-      if (last.ok || limit.aborted) break;
-    }
-    return last;
+    const endpoints = addresses.map((address) => ({ host, port, address, tls: 'none' }) as const);
+    const race = await raceAddresses(endpoints, { timeoutMs: settings.socketTimeoutMs, signal: limit });
+    return race.winner?.dialled ?? null;
   }
 
   #keep(key: string, answer: ProbeAnswer): ProbeAnswer {
