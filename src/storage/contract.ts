@@ -8,6 +8,7 @@ import type { AccessStore } from './access-contract.ts';
 import type { CredentialStore } from './credentials-contract.ts';
 import type { NodeStore } from './nodes-contract.ts';
 import type { SearchStore } from './search-contract.ts';
+import type { SecondFactorStore } from './second-factor-contract.ts';
 
 export type StorageErrorKind =
   /** Disk full, read-only, locked too long, connection lost: defer and raise an alarm. */
@@ -444,6 +445,7 @@ export interface Storage
     MailboxStore,
     SettingsStore,
     CredentialStore,
+    SecondFactorStore,
     NodeStore {
   /** Known at once; never given twice, also across nodes and crashes. */
   nextMessageId(): MessageId;

@@ -9,6 +9,7 @@ import { nodeSuite } from './storage-node.ts';
 import { queueSuite } from './storage-queue.ts';
 import { queueActionsSuite } from './storage-queue-actions.ts';
 import { searchSuite } from './storage-search.ts';
+import { secondFactorSuite } from './storage-second-factor.ts';
 
 export function storageSuite(engine: string, makePlace: MakePlace): void {
   bodySuite(engine, makePlace);
@@ -18,5 +19,6 @@ export function storageSuite(engine: string, makePlace: MakePlace): void {
   credentialSuite(engine, makePlace);
   nodeSuite(engine, makePlace);
   accessSuite(engine, makePlace);
+  secondFactorSuite(engine, makePlace);
   searchSuite(engine, makePlace);
 }

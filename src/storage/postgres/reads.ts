@@ -16,6 +16,7 @@ import { credentialReads } from './credentials.ts';
 import { accessReads } from './read-access.ts';
 import * as queue from './read-queue.ts';
 import { searchReads } from './read-search.ts';
+import { secondFactorReads } from './second-factor.ts';
 
 const INBOX_PAGE = 10_000;
 const HISTORY_PAGE = 10_000;
@@ -42,6 +43,7 @@ export function makeReads(db: Runner, nodeId: string): Omit<Reads, 'verify'> {
     ...credentialReads(db),
     ...settingReads(db),
     ...accessReads(db),
+    ...secondFactorReads(db),
     ...searchReads(db),
   };
 }

@@ -4,6 +4,7 @@ import { type AccountRow, accountOf, domainPart, lookupName } from '../shared/di
 import type { In, WriteOps } from '../shared/operations.ts';
 import type { Runner } from './connection.ts';
 import { forgetCredentials } from './credentials.ts';
+import { forgetSecondFactor } from './second-factor.ts';
 import { databaseTime, type WriteContext } from './write-context.ts';
 
 export type DirectoryChange =
@@ -69,6 +70,7 @@ export const DIRECTORY: { readonly [K in DirectoryChange]: Change<K> } = {
     await tx.run('UPDATE mailbox SET account_id = NULL WHERE account_id = $1', [row.id]);
     await tx.run('DELETE FROM account WHERE id = $1', [row.id]);
     await forgetCredentials(tx, row.id);
+    await forgetSecondFactor(tx, { kind: 'account', name: lookupName(address) });
   },
   setPassword: (tx, { address, passwordHash }) => setAccount(tx, address, 'password_hash', passwordHash),
   setEnabled: (tx, { address, enabled }) => setAccount(tx, address, 'enabled', enabled ? 1 : 0),

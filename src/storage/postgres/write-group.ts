@@ -4,6 +4,7 @@ import type { AcceptOp, In, WriteOps } from '../shared/operations.ts';
 import type { Runner } from './connection.ts';
 import { addAppPassword, recordSignIn, revokeAppPassword } from './credentials.ts';
 import { type Flags, type Outcome, outcomeOf, type WriteOp } from './lane.ts';
+import { SECOND_FACTOR } from './second-factor.ts';
 import { acceptAll } from './write-accept.ts';
 import { ACCESS } from './write-access.ts';
 import {
@@ -60,6 +61,7 @@ const SINGLE: {
   writeSettings,
   keepSecret,
   ...ACCESS,
+  ...SECOND_FACTOR,
   indexMessages,
   relistMessages,
 };

@@ -19,6 +19,7 @@ import type {
 import type { AppPassword, CredentialStore, SignIn, SignInRecord } from '../credentials-contract.ts';
 import type { AccessReadOps, AccessWriteOps } from './access-operations.ts';
 import type { SearchReadOps, SearchWriteOps } from './search-operations.ts';
+import type { SecondFactorReadOps, SecondFactorWriteOps } from './second-factor-operations.ts';
 
 export interface Op<In, Out> {
   readonly in: In;
@@ -34,7 +35,7 @@ export interface AcceptOp extends Omit<AcceptInput, 'body'> {
 }
 
 /** Everything the writer does. Each is one operation with its own savepoint. */
-export interface WriteOps extends AccessWriteOps, SearchWriteOps {
+export interface WriteOps extends AccessWriteOps, SecondFactorWriteOps, SearchWriteOps {
   reserveIds: Op<{ count: number }, number>;
   putChunk: Op<{ bodyId: number; n: number }, void>;
   dropBody: Op<{ bodyId: number }, void>;
@@ -92,7 +93,7 @@ export interface StoredContent {
 }
 
 /** Everything the readers do. */
-export interface ReadOps extends AccessReadOps, SearchReadOps {
+export interface ReadOps extends AccessReadOps, SecondFactorReadOps, SearchReadOps {
   dueDestinations: Op<{ now: number; after: string; limit: number }, DueDestination[]>;
   nextDueAt: Op<null, number | null>;
   list: Op<{ limit: number; after: number }, QueuedMessage[]>;

@@ -14,6 +14,7 @@ import { SearchReads, searchReadHandlers } from './read-search.ts';
 import { SettingReads } from './read-settings.ts';
 import { verifyStore } from './read-verify.ts';
 import { openConnection } from './schema.ts';
+import { secondFactorReadHandlers } from './second-factor.ts';
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -51,6 +52,7 @@ function makeHandlers(db: DatabaseSync): Handlers<ReadOps> {
     settingChange: ({ n }) => settings.change(n),
     secret: ({ name }) => settings.secret(name),
     ...accessReadHandlers(new AccessReads(db)),
+    ...secondFactorReadHandlers(db),
     ...searchReadHandlers(new SearchReads(db)),
     newestTime: () => newestTime(db),
     verify: () => verifyStore(db),
