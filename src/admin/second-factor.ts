@@ -20,6 +20,10 @@ const LETTERS = 'abcdefghijklmnopqrstuvwxyz234567';
 const GROUPS = 4;
 const GROUP_LETTERS = 4;
 
+/** How long the second step may take. */
+const PENDING_MS = 5 * 60_000;
+const PENDING_KEY = 'half a sign-in';
+
 /** What its owner and administrators may see of it. */
 export interface FactorState {
   readonly on: boolean;
@@ -104,9 +108,45 @@ export class SecondFactors {
     return taken ? { ok: true, with: 'code' } : { ok: false, why: 'wrong' };
   }
 
+  /**
+   * A text for whoever showed the right password and has to show a code: good for five minutes and on every node, and
+   * only while password and factor stay what they are. Nothing of it is kept here.
+   */
+  async pend(subject: FactorSubject, passwordHash: string): Promise<{ token: string; expiresAtMs: number }> {
+    const expiresAtMs = this.#nowMs() + PENDING_MS;
+    const proof = await this.#proof(subject, passwordHash);
+    const text = JSON.stringify({ subject, expiresAtMs, proof });
+    return { token: encryptSecret(this.#secretKey, PENDING_KEY, text), expiresAtMs };
+  }
+
+  /** Who made the first step; null when it is over. */
+  async pending(
+    token: string,
+    passwordHashOf: (subject: FactorSubject) => Promise<string | null>,
+  ): Promise<FactorSubject | null> {
+    const text = decryptSecret(this.#secretKey, PENDING_KEY, token);
+    if (text === undefined) return null;
+    const { subject, expiresAtMs, proof } = JSON.parse(text) as {
+      subject: FactorSubject;
+      expiresAtMs: number;
+      proof: string;
+    };
+    if (expiresAtMs <= this.#nowMs()) return null;
+    const passwordHash = await passwordHashOf(subject);
+    if (passwordHash === null) return null;
+    return proof === (await this.#proof(subject, passwordHash)) ? subject : null;
+  }
+
   /** Resolves to whether it was on. */
   remove(subject: FactorSubject): Promise<boolean> {
     return this.#store.removeSecondFactor(subject);
+  }
+
+  async #proof(subject: FactorSubject, passwordHash: string): Promise<string> {
+    const factor = await this.#store.secondFactor(subject);
+    return createHash('sha256')
+      .update(`${passwordHash} ${factor?.secret ?? ''}`)
+      .digest('base64url');
   }
 
   /** The time step that a code is of. */

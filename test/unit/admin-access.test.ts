@@ -7,6 +7,7 @@ import { SESSION_ABSOLUTE_MS, SESSION_IDLE_MS, Sessions } from '../../src/admin/
 import { LoginThrottle, MAX_THROTTLED } from '../../src/admin/http/throttle.ts';
 import { runOperation } from '../../src/admin/operations.ts';
 import { passwordStrength } from '../../src/admin/password-strength.ts';
+import { SecondFactors } from '../../src/admin/second-factor.ts';
 import { TRAFFIC_MINUTES, TrafficCounter } from '../../src/admin/traffic.ts';
 import { decodeSubject, findSubject, subjectWords } from '../../src/mail/subject.ts';
 import { openWorld } from './admin-support.ts';
@@ -22,7 +23,11 @@ describe('sessions', () => {
     const { storage } = await openWorld(t);
     await storage.addAdministrator({ name: 'anna', passwordHash: 'x', onlyFirst: true });
     let now = 1_000_000;
-    const sessions = new Sessions(storage, () => now);
+    const sessions = new Sessions(
+      storage,
+      new SecondFactors(storage, new Uint8Array(32), () => now),
+      () => now,
+    );
     const idle = secretOf((await sessions.open('anna', ORIGIN)).cookie);
     now += SESSION_IDLE_MS - 1;
     assert.equal((await sessions.bySecret(idle))?.author, 'anna');
@@ -43,7 +48,11 @@ describe('sessions', () => {
   it('a token is refused once it has expired, and says so', async (t) => {
     const { storage, context } = await openWorld(t);
     let now = Date.now();
-    const sessions = new Sessions(storage, () => now);
+    const sessions = new Sessions(
+      storage,
+      new SecondFactors(storage, new Uint8Array(32), () => now),
+      () => now,
+    );
     const made = (await runOperation(context, 'token.add', { name: 'x', scopes: ['read'], days: 1 })) as {
       token: string;
     };

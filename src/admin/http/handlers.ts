@@ -2,6 +2,7 @@
 import { type AdminContext, OperationError } from '../context.ts';
 import { runOperation } from '../operations.ts';
 import { passwordStrength } from '../password-strength.ts';
+import { administratorSubject } from '../second-factor.ts';
 import type { LiveStreams } from './live-stream.ts';
 import type { RouteAnswer, RouteInput, RouteName } from './routes.ts';
 import { type Caller, type Origin, removedCookie, SESSION_IDLE_MS, type Sessions } from './sessions.ts';
@@ -38,6 +39,7 @@ function run<N extends RouteName>(call: Call, name: string, args: object): Promi
 export function createHandlers(parts: HandlerParts): Handlers {
   return {
     ...accessHandlers(parts),
+    ...factorHandlers(parts),
     ...settingsHandlers(),
     ...messageHandlers(),
     ...queueHandlers(),
@@ -57,6 +59,7 @@ function accessHandlers({
   | 'setup'
   | 'passwordStrength'
   | 'signIn'
+  | 'signInCode'
   | 'session'
   | 'signOut'
   | 'sessions'
@@ -94,6 +97,14 @@ function accessHandlers({
 
     signIn: async (call, { body }) => {
       const opened = await sessions.signIn(body.name, body.password, call.origin);
+      if ('pending' in opened) {
+        return { pending: opened.pending, expiresAt: new Date(opened.expiresAtMs).toISOString() };
+      }
+      call.header('set-cookie', opened.cookie);
+      return sessionJson(opened.caller, call.context);
+    },
+    signInCode: async (call, { body }) => {
+      const opened = await sessions.signInWithCode(body.pending, body.code, call.origin);
       call.header('set-cookie', opened.cookie);
       return sessionJson(opened.caller, call.context);
     },
@@ -123,6 +134,37 @@ function accessHandlers({
     revokeToken: (call, { params }) => done(call, 'token.revoke', params),
 
     audit: (call, { query }) => run<'audit'>(call, 'audit.list', query),
+  };
+}
+
+function factorHandlers({
+  sessions,
+}: HandlerParts): Part<
+  | 'secondFactor'
+  | 'beginSecondFactor'
+  | 'confirmSecondFactor'
+  | 'turnOffSecondFactor'
+  | 'resetSecondFactor'
+  | 'bans'
+  | 'liftBan'
+> {
+  const own = ({ context }: Call) => administratorSubject(context.author);
+  const counted = <T>(call: Call, work: () => Promise<T>) =>
+    sessions.counted(call.context.author, call.origin, work);
+  return {
+    secondFactor: (call) => run<'secondFactor'>(call, 'secondFactor.state', { subject: own(call) }),
+    beginSecondFactor: (call, { body }) =>
+      counted(call, () =>
+        run<'beginSecondFactor'>(call, 'secondFactor.begin', { subject: own(call), ...body }),
+      ),
+    confirmSecondFactor: (call, { body }) =>
+      run<'confirmSecondFactor'>(call, 'secondFactor.turnOn', { subject: own(call), ...body }),
+    turnOffSecondFactor: (call, { body }) =>
+      counted(call, () => done(call, 'secondFactor.turnOff', { subject: own(call), ...body })),
+    resetSecondFactor: (call, { params }) =>
+      done(call, 'secondFactor.reset', { subject: administratorSubject(params.name) }),
+    bans: (call, { query }) => run<'bans'>(call, 'access.list', query),
+    liftBan: (call, { body }) => done(call, 'access.unban', body),
   };
 }
 

@@ -46,7 +46,7 @@ export class AdminServer {
       version,
       log,
       files: new StaticFiles(pageFolder),
-      sessions: new Sessions(context.storage),
+      sessions: new Sessions(context.storage, context.secondFactors),
       setup: this.#setup,
       live: this.#live,
     });

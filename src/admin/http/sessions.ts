@@ -4,6 +4,8 @@ import { verifyPassword } from '../../directory/password.ts';
 import type { AdminSession } from '../../storage/access-contract.ts';
 import type { Storage } from '../../storage/contract.ts';
 import { secretHash, TOKEN_PREFIX } from '../access-operations.ts';
+import { WrongCredentialError } from '../factor-operations.ts';
+import { administratorSubject, type SecondFactors } from '../second-factor.ts';
 import { HttpProblem } from './problem.ts';
 import { SCOPES } from './shapes/access.ts';
 import { LoginThrottle } from './throttle.ts';
@@ -24,6 +26,13 @@ export const SECURE_COOKIE = `__Host-${COOKIE}`;
 const NOBODY_HASH =
   '$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA';
 
+const UNREADABLE = {
+  status: 503,
+  detail:
+    'codes cannot be checked: secret.key of this server is not the one that the second factor was set up with',
+  mend: 'Use a recovery code, or on the server "cmail access reset-factor NAME".',
+};
+
 export interface Caller {
   /** For the history and the audit. */
   readonly author: string;
@@ -41,41 +50,113 @@ export interface Origin {
   readonly secure: boolean;
 }
 
+export interface Opened {
+  readonly caller: Caller;
+  readonly cookie: string;
+}
+
+/** A right password that is not enough: the second step sends `pending` back with a code. */
+export interface HalfSignedIn {
+  readonly pending: string;
+  readonly expiresAtMs: number;
+}
+
 export class Sessions {
   readonly #storage: Storage;
+  readonly #factors: SecondFactors;
   readonly #nowMs: () => number;
   readonly #throttle: LoginThrottle;
 
-  constructor(storage: Storage, nowMs: () => number = Date.now) {
+  constructor(storage: Storage, factors: SecondFactors, nowMs: () => number = Date.now) {
     this.#storage = storage;
+    this.#factors = factors;
     this.#nowMs = nowMs;
     this.#throttle = new LoginThrottle(nowMs);
   }
 
   /** Rejects with an `HttpProblem` 401 or 429. */
-  async signIn(name: string, password: string, origin: Origin): Promise<{ caller: Caller; cookie: string }> {
+  async signIn(name: string, password: string, origin: Origin): Promise<Opened | HalfSignedIn> {
     const who = name.trim().toLowerCase().slice(0, 100);
-    const waitMs = this.#throttle.waitMs(origin.address, who);
-    if (waitMs > 0) {
-      const seconds = Math.ceil(waitMs / 1000);
-      throw new HttpProblem({
-        status: 429,
-        detail: `too many wrong passwords; try again in ${seconds} s`,
-        headers: { 'retry-after': String(seconds) },
-      });
-    }
+    this.#refuseThrottled(who, origin);
     const hash = await this.#storage.administratorHash(who);
     const right = await verifyPassword(password, hash ?? NOBODY_HASH);
     if (hash === null || !right) {
       this.#throttle.failed(origin.address, who);
       throw new HttpProblem({ status: 401, detail: 'name or password is wrong', mend: 'Enter them again.' });
     }
+    const subject = administratorSubject(who);
+    if ((await this.#factors.state(subject)).on) {
+      // Half a sign-in clears nothing, or whoever has the password could guess codes without end.
+      const { token, expiresAtMs } = await this.#factors.pend(subject, hash);
+      return { pending: token, expiresAtMs };
+    }
     this.#throttle.succeeded(origin.address, who);
     return this.open(who, origin);
   }
 
+  /** The second step: a code of the app or a recovery code. Rejects with an `HttpProblem` 401 or 429. */
+  async signInWithCode(pending: string, code: string, origin: Origin): Promise<Opened> {
+    const subject = await this.#factors.pending(pending, async ({ kind, name }) =>
+      kind === 'administrator' ? this.#storage.administratorHash(name) : null,
+    );
+    if (subject === null) {
+      throw new HttpProblem({
+        status: 401,
+        detail: 'too much time has passed since the password, or something was changed meanwhile',
+        mend: 'Enter name and password again.',
+        more: { startAgain: true },
+      });
+    }
+    const who = subject.name;
+    const checked = await this.counted(who, origin, async () => {
+      const answer = await this.#factors.check(subject, code);
+      if (answer.ok) return answer;
+      if (answer.why === 'unreadable') throw new HttpProblem(UNREADABLE);
+      throw new WrongCredentialError('code');
+    }).catch((error: unknown) => {
+      if (!(error instanceof WrongCredentialError)) throw error;
+      throw new HttpProblem({ status: 401, detail: error.message, mend: error.mend ?? '' });
+    });
+    this.#throttle.succeeded(origin.address, who);
+    if (checked.with === 'recovery code') {
+      await this.#storage.recordAudit({
+        ...{ who, address: origin.address, action: 'secondFactor.recoveryCode' },
+        details: `signed in with a recovery code; ${checked.left} left`,
+      });
+    }
+    return this.open(who, origin);
+  }
+
+  /**
+   * Does what a wrong password or code refuses, and counts that like a failed sign-in. It is counted before it is
+   * tried: many tries at the same moment are not one.
+   */
+  async counted<T>(who: string, origin: Origin, work: () => Promise<T>): Promise<T> {
+    this.#refuseThrottled(who, origin);
+    this.#throttle.failed(origin.address, who);
+    try {
+      const result = await work();
+      this.#throttle.takeBack(origin.address, who);
+      return result;
+    } catch (error) {
+      if (!(error instanceof WrongCredentialError)) this.#throttle.takeBack(origin.address, who);
+      throw error;
+    }
+  }
+
+  #refuseThrottled(who: string, origin: Origin): void {
+    const waitMs = this.#throttle.waitMs(origin.address, who);
+    if (waitMs <= 0) return;
+    const seconds = Math.ceil(waitMs / 1000);
+    throw new HttpProblem({
+      status: 429,
+      detail: `too many wrong passwords or codes; try again in ${seconds} s`,
+      headers: { 'retry-after': String(seconds) },
+    });
+  }
+
   /** A session for somebody who has shown who he is. */
-  async open(administrator: string, origin: Origin): Promise<{ caller: Caller; cookie: string }> {
+  async open(administrator: string, origin: Origin): Promise<Opened> {
     const secret = randomBytes(SECRET_BYTES).toString('base64url');
     const now = this.#nowMs();
     const session: AdminSession = {

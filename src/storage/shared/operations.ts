@@ -122,7 +122,7 @@ export interface ReadOps extends AccessReadOps, SecondFactorReadOps, SearchReadO
   passwordHash: Op<{ accountId: number }, string | null>;
   appPasswords: Op<{ accountId: number }, AppPassword[]>;
   findAppPassword: Op<{ accountId: number; hash: string }, AppPassword | null>;
-  signIns: Op<{ accountId: number; limit: number }, SignIn[]>;
+  signIns: Op<{ accountId: number; limit: number; before: number | null }, SignIn[]>;
   listDomains: Op<null, Domain[]>;
   listAccounts: Op<{ domain: string | null }, Account[]>;
   listAliases: Op<{ domain: string | null }, Alias[]>;

@@ -42,7 +42,7 @@ function makeHandlers(db: DatabaseSync): Handlers<ReadOps> {
     passwordHash: ({ accountId }) => directory.passwordHash(accountId),
     appPasswords: ({ accountId }) => credentials.all(accountId),
     findAppPassword: ({ accountId, hash }) => credentials.byHash(accountId, hash),
-    signIns: ({ accountId, limit }) => credentials.signIns(accountId, limit),
+    signIns: ({ accountId, limit, before }) => credentials.signIns(accountId, limit, before),
     listDomains: () => directory.listDomains(),
     listAccounts: ({ domain }) => directory.listAccounts(domain),
     listAliases: ({ domain }) => directory.listAliases(domain),

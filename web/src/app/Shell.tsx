@@ -109,6 +109,7 @@ function UserMenu({ name }: { readonly name: string }) {
         <Menu.Label>{name}</Menu.Label>
         <Menu.Item onClick={() => void navigate('/access')}>{t.nav.sessions}</Menu.Item>
         <Menu.Item onClick={() => void navigate('/access/administrators')}>{t.user.password}</Menu.Item>
+        <Menu.Item onClick={() => void navigate('/access/second-factor')}>{t.user.secondFactor}</Menu.Item>
         <Menu.Divider />
         <Menu.Item onClick={() => void signOut(false)}>{t.user.signOut}</Menu.Item>
         <Menu.Item onClick={() => void signOut(true)}>{t.user.signOutAll}</Menu.Item>
