@@ -2,10 +2,10 @@ import { Button, CopyButton, PasswordInput, TextInput } from '@mantine/core';
 import { useState } from 'react';
 import { type Enrolment, useSecondFactor, useSecondFactorChanges } from '../../api/access.ts';
 import { Dialog } from '../../parts/Dialog.tsx';
-import { Mark, Note } from '../../parts/Note.tsx';
+import { exactTime } from '../../parts/format.ts';
+import { Note } from '../../parts/Note.tsx';
 import { Answer, Empty, Panel } from '../../parts/Page.tsx';
 import { QrCode } from '../../parts/QrCode.tsx';
-import { Time } from '../../parts/Time.tsx';
 import { toast } from '../../parts/toasts.tsx';
 import { t } from '../../strings.ts';
 import { AccessPage } from './AccessPage.tsx';
@@ -35,12 +35,9 @@ export default function SecondFactor() {
               </Empty>
             ) : (
               <div className="stack">
-                <div className="row">
-                  <strong>{words.onTitle}</strong>
-                  <Mark tone="good">{t.access.administrators.factorOn}</Mark>
-                </div>
+                <strong>{words.onTitle}</strong>
                 <p>
-                  {words.since}: <Time at={since} />
+                  {words.since}: {since === null ? t.time.unknown : exactTime(since)}
                 </p>
                 <p>
                   {words.left}: {recoveryCodesLeft}
