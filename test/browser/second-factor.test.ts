@@ -128,7 +128,11 @@ test('a ban is shown with its reason and lifted', async (t) => {
   const here = await startSignedIn(t, {}, '/access/bans');
   if (here === null) return;
   const { page, cmail } = here;
+  await page.setViewportSize({ width: 390, height: 844 });
+  await page.reload();
   await page.getByText('Nobody is banned').waitFor();
+  const tab = await page.getByRole('link', { name: 'Bans', exact: true }).boundingBox();
+  assert.ok(tab !== null && tab.x >= 0 && tab.x + tab.width <= 390, 'the current tab is in sight on a phone');
   await noBarrier(page, 'no bans');
   await getBanned(cmail);
   await page.reload();
