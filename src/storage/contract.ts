@@ -10,6 +10,7 @@ import type { CredentialStore } from './credentials-contract.ts';
 import type { NodeStore } from './nodes-contract.ts';
 import type { AccountForward, OwnerStore } from './owner-contract.ts';
 import type { SearchStore } from './search-contract.ts';
+import type { SecondFactorStore } from './second-factor-contract.ts';
 
 export type StorageErrorKind =
   /** Disk full, read-only, locked too long, connection lost: defer and raise an alarm. */
@@ -471,6 +472,7 @@ export interface Storage
     SettingsStore,
     CredentialStore,
     OwnerStore,
+    SecondFactorStore,
     NodeStore {
   /** Known at once; never given twice, also across nodes and crashes. */
   nextMessageId(): MessageId;

@@ -11,6 +11,7 @@ import { ownerSuite } from './storage-owner.ts';
 import { queueSuite } from './storage-queue.ts';
 import { queueActionsSuite } from './storage-queue-actions.ts';
 import { searchSuite } from './storage-search.ts';
+import { secondFactorSuite } from './storage-second-factor.ts';
 
 export function storageSuite(engine: string, makePlace: MakePlace): void {
   bodySuite(engine, makePlace);
@@ -22,5 +23,6 @@ export function storageSuite(engine: string, makePlace: MakePlace): void {
   ownerSuite(engine, makePlace);
   nodeSuite(engine, makePlace);
   accessSuite(engine, makePlace);
+  secondFactorSuite(engine, makePlace);
   searchSuite(engine, makePlace);
 }

@@ -17,6 +17,7 @@ import { ownerReads } from './owner.ts';
 import { accessReads } from './read-access.ts';
 import * as queue from './read-queue.ts';
 import { searchReads } from './read-search.ts';
+import { secondFactorReads } from './second-factor.ts';
 
 const INBOX_PAGE = 10_000;
 const HISTORY_PAGE = 10_000;
@@ -43,6 +44,7 @@ export function makeReads(db: Runner, nodeId: string): Omit<Reads, 'verify'> {
     ...credentialReads(db),
     ...settingReads(db),
     ...accessReads(db),
+    ...secondFactorReads(db),
     ...searchReads(db),
     ...ownerReads(db),
   };

@@ -175,9 +175,17 @@ const DSN: readonly string[] = [
   'ALTER TABLE recipient ADD COLUMN dsn_orcpt text',
 ];
 
+/** Second factors: SQLite's version 5. */
+const SECOND_FACTOR: readonly string[] = [
+  `CREATE TABLE second_factor (
+    kind text COLLATE "C" NOT NULL, name text COLLATE "C" NOT NULL, secret text NOT NULL, created_at bigint NOT NULL,
+    confirmed_at bigint, last_step bigint NOT NULL, recovery text NOT NULL, PRIMARY KEY (kind, name)
+  )`,
+];
+
 /** Step n brings a store from version n to n + 1; a step that was released is never edited. */
 export const MIGRATIONS: readonly (readonly string[])[] = [
-  ...[VERSION_1, ACCESS_AND_SEARCH, CREDENTIALS, OWNER, HOLD_AUTHOR, DSN],
+  ...[VERSION_1, ACCESS_AND_SEARCH, CREDENTIALS, OWNER, HOLD_AUTHOR, DSN, SECOND_FACTOR],
 ];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 

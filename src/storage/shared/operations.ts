@@ -20,6 +20,7 @@ import type { AppPassword, CredentialStore, SignIn, SignInRecord } from '../cred
 import type { AccessReadOps, AccessWriteOps } from './access-operations.ts';
 import type { OwnerReadOps, OwnerWriteOps } from './owner-operations.ts';
 import type { SearchReadOps, SearchWriteOps } from './search-operations.ts';
+import type { SecondFactorReadOps, SecondFactorWriteOps } from './second-factor-operations.ts';
 
 export interface Op<In, Out> {
   readonly in: In;
@@ -35,7 +36,7 @@ export interface AcceptOp extends Omit<AcceptWithNotices, 'body'> {
 }
 
 /** Everything the writer does. Each is one operation with its own savepoint. */
-export interface WriteOps extends AccessWriteOps, OwnerWriteOps, SearchWriteOps {
+export interface WriteOps extends AccessWriteOps, OwnerWriteOps, SecondFactorWriteOps, SearchWriteOps {
   reserveIds: Op<{ count: number }, number>;
   putChunk: Op<{ bodyId: number; n: number }, void>;
   dropBody: Op<{ bodyId: number }, void>;
@@ -93,7 +94,7 @@ export interface StoredContent {
 }
 
 /** Everything the readers do. */
-export interface ReadOps extends AccessReadOps, OwnerReadOps, SearchReadOps {
+export interface ReadOps extends AccessReadOps, OwnerReadOps, SecondFactorReadOps, SearchReadOps {
   dueDestinations: Op<{ now: number; after: string; limit: number }, DueDestination[]>;
   nextDueAt: Op<null, number | null>;
   list: Op<{ limit: number; after: number }, QueuedMessage[]>;
@@ -122,7 +123,7 @@ export interface ReadOps extends AccessReadOps, OwnerReadOps, SearchReadOps {
   passwordHash: Op<{ accountId: number }, string | null>;
   appPasswords: Op<{ accountId: number }, AppPassword[]>;
   findAppPassword: Op<{ accountId: number; hash: string }, AppPassword | null>;
-  signIns: Op<{ accountId: number; limit: number }, SignIn[]>;
+  signIns: Op<{ accountId: number; limit: number; before: number | null }, SignIn[]>;
   listDomains: Op<null, Domain[]>;
   listAccounts: Op<{ domain: string | null }, Account[]>;
   listAliases: Op<{ domain: string | null }, Alias[]>;

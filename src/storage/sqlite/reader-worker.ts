@@ -15,6 +15,7 @@ import { SearchReads, searchReadHandlers } from './read-search.ts';
 import { SettingReads } from './read-settings.ts';
 import { verifyStore } from './read-verify.ts';
 import { openConnection } from './schema.ts';
+import { secondFactorReadHandlers } from './second-factor.ts';
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -42,7 +43,7 @@ function makeHandlers(db: DatabaseSync): Handlers<ReadOps> {
     passwordHash: ({ accountId }) => directory.passwordHash(accountId),
     appPasswords: ({ accountId }) => credentials.all(accountId),
     findAppPassword: ({ accountId, hash }) => credentials.byHash(accountId, hash),
-    signIns: ({ accountId, limit }) => credentials.signIns(accountId, limit),
+    signIns: ({ accountId, limit, before }) => credentials.signIns(accountId, limit, before),
     listDomains: () => directory.listDomains(),
     listAccounts: ({ domain }) => directory.listAccounts(domain),
     listAliases: ({ domain }) => directory.listAliases(domain),
@@ -53,6 +54,7 @@ function makeHandlers(db: DatabaseSync): Handlers<ReadOps> {
     secret: ({ name }) => settings.secret(name),
     ...accessReadHandlers(new AccessReads(db)),
     ...ownerReadHandlers(new OwnerReads(db)),
+    ...secondFactorReadHandlers(db),
     ...searchReadHandlers(new SearchReads(db)),
     newestTime: () => newestTime(db),
     verify: () => verifyStore(db),
