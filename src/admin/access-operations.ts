@@ -40,13 +40,14 @@ export const accessOperations: OperationTable = {
             : { message: `the administrator ${who} exists already` },
         },
       );
-      return administratorJson(added);
+      return administratorJson(added, false);
     },
   ),
 
   'administrator.list': operation(z.strictObject(pageArguments), async ({ storage }, page) => {
     const { rows, next } = pageOf(await storage.administrators(), (one) => one.name, page);
-    return { rows: rows.map(administratorJson), next };
+    const on = new Set(await storage.secondFactorNames('administrator'));
+    return { rows: rows.map((one) => administratorJson(one, on.has(one.name))), next };
   }),
 
   /** One's own needs the present one, so that an open browser is not enough to take the account over. */
@@ -191,12 +192,16 @@ function noAdministrator(who: string): OperationError {
   });
 }
 
-function administratorJson(one: { name: string; createdAt: number; lastSignInAt: number | null }) {
+function administratorJson(
+  one: { name: string; createdAt: number; lastSignInAt: number | null },
+  secondFactor: boolean,
+) {
   const { createdAt, lastSignInAt } = one;
   return {
     name: one.name,
     createdAt: iso(createdAt),
     lastSignInAt: lastSignInAt === null ? null : iso(lastSignInAt),
+    secondFactor,
   };
 }
 

@@ -47,6 +47,10 @@ const DESCRIPTIONS: Readonly<Record<string, Describe>> = {
   'administrator.add': named,
   'administrator.password': named,
   'administrator.remove': named,
+  'secondFactor.turnOn': subject,
+  'secondFactor.turnOff': subject,
+  'secondFactor.reset': subject,
+  'access.unban': ({ network }) => words(network),
   'session.end': named,
   'session.endAll': named,
   'token.add': ({ name, scopes, days }) => `${words(name)}: ${words(scopes)}, ${words(days)} days`,
@@ -68,6 +72,11 @@ function changed({ changes }: Values): string | null {
   return changes
     .map(({ key, old, new: next }: Record<string, string>) => `${key}: ${old || '""'} → ${next || '""'}`)
     .join('; ');
+}
+
+function subject({ subject }: Values): string {
+  const { kind, name } = (subject ?? {}) as { kind?: string; name?: string };
+  return `${words(kind)} ${words(name)}`;
 }
 
 function selected({ selector }: Values, { recipients }: Values): string {

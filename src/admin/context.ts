@@ -5,6 +5,7 @@ import type { SettingsService } from '../settings/service.ts';
 import type { Settings } from '../settings/values.ts';
 import type { Storage } from '../storage/contract.ts';
 import type { MailServicePorts } from './mail-services.ts';
+import type { SecondFactors } from './second-factor.ts';
 import type { TrafficMinute } from './traffic.ts';
 
 /** A question to explain, checked. */
@@ -102,6 +103,7 @@ export interface AdminContext {
   /** Something may have become due. */
   readonly wakeSender: () => void;
   readonly makeNotices: MakeNotices;
+  readonly secondFactors: SecondFactors;
   /** PHC string of a password; rejects with `PasswordBusyError` when too many wait. */
   readonly hashPassword: (plain: string) => Promise<string>;
   /** Address of the browser or program that calls; null at the command line. For the audit. */

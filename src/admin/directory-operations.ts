@@ -15,6 +15,7 @@ import {
   pageOf,
   refusing,
 } from './operation.ts';
+import { accountSubject } from './second-factor.ts';
 
 const name = z.string().min(1).max(1000);
 const MIN_PASSWORD_CHARACTERS = 8;
@@ -82,7 +83,7 @@ export const accountOperations: OperationTable = {
         conflict: { message: `${address} exists already` },
       });
       context.wakeSender();
-      return accountJson(account);
+      return { ...accountJson(account), secondFactor: false };
     },
   ),
 
@@ -94,13 +95,20 @@ export const accountOperations: OperationTable = {
         addressOf,
         page,
       );
-      return { rows: rows.map(accountJson), next };
+      const on = new Set(await storage.secondFactorNames('account'));
+      const withFactor = (one: Account) => ({
+        ...accountJson(one),
+        secondFactor: on.has(accountSubject(one.address).name),
+      });
+      return { rows: rows.map(withFactor), next };
     },
   ),
 
-  'account.get': operation(z.strictObject({ address: name }), async ({ storage }, args) =>
-    accountJson(await existingAccount(storage, args.address)),
-  ),
+  'account.get': operation(z.strictObject({ address: name }), async ({ storage, secondFactors }, args) => {
+    const account = await existingAccount(storage, args.address);
+    const { on } = await secondFactors.state(accountSubject(account.address));
+    return { ...accountJson(account), secondFactor: on };
+  }),
 
   'account.remove': operation(z.strictObject({ address: name }), async ({ storage, wakeSender }, args) => {
     const account = await existingAccount(storage, args.address);

@@ -4,6 +4,7 @@ import { auditDetails } from './audit.ts';
 import { type AdminContext, OperationError } from './context.ts';
 import { accountOperations, aliasOperations, domainOperations } from './directory-operations.ts';
 import { dnsOperations } from './dns-operations.ts';
+import { factorOperations } from './factor-operations.ts';
 import { formOperations } from './form-operations.ts';
 import { importOperations } from './import-operations.ts';
 import { mailOperations } from './mail-operations.ts';
@@ -31,6 +32,7 @@ const table: ReadonlyMap<string, OperationTable[string]> = new Map(
     ...searchOperations,
     ...mailOperations,
     ...accessOperations,
+    ...factorOperations,
     ...nodeOperations,
     ...serverOperations,
   }),

@@ -85,13 +85,18 @@ export const signInOperations: OperationTable = {
     z.strictObject({
       address: text,
       limit: z.number().int().min(1).max(SIGN_INS_KEPT).default(SIGN_INS_KEPT),
-      after: z.string().optional(),
+      after: z
+        .string()
+        .regex(/^\d{1,15}$/, 'it is not the `next` of a page')
+        .optional(),
     }),
-    async ({ storage }, { address, limit }) => {
+    async ({ storage }, { address, limit, after }) => {
       const { id } = await existingAccount(storage, address);
-      const found = await storage.signIns(id, limit);
-      const rows = found.map(({ at, ...row }) => ({ at: new Date(at).toISOString(), ...row }));
-      return { rows, next: null };
+      // One more than asked for tells whether there is another page.
+      const found = await storage.signIns(id, limit + 1, after === undefined ? undefined : Number(after));
+      const page = found.slice(0, limit);
+      const rows = page.map(({ at, n: _, ...row }) => ({ at: new Date(at).toISOString(), ...row }));
+      return { rows, next: found.length > limit ? String(page.at(-1)?.n ?? '') : null };
     },
   ),
 

@@ -89,6 +89,7 @@ export function createAdminContext(core: Core, running: Running | null): AdminCo
     access: running?.access ?? null,
     wakeSender: () => running?.wakeSender(),
     makeNotices: core.makeNotices,
+    secondFactors: core.secondFactors,
     hashPassword,
     clientAddress: null,
     sessionId: null,

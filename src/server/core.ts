@@ -2,6 +2,7 @@
  * Everything of CMail but the open ports: store, settings, directory, decision, routing, notices. The server
  * and the commands that run without one stand on the same core.
  */
+import { SecondFactors } from '../admin/second-factor.ts';
 import { Directory } from '../directory/directory.ts';
 import type { Resolver } from '../dns/contract.ts';
 import { DnsHealth } from '../dns/health.ts';
@@ -38,6 +39,7 @@ export interface Core {
   /** For how long the store has answered nobody, ms; 0 when it does. */
   readonly storeAwayMs: () => number;
   readonly settings: SettingsService;
+  readonly secondFactors: SecondFactors;
   readonly resolver: Resolver;
   readonly dnsHealth: DnsHealth;
   readonly router: Router;
@@ -87,6 +89,7 @@ export async function openCore(config: NodeConfig, folder: DataFolder, log: Log)
   return {
     ...{ config, folder, storage, storeAwayMs: awayMs, settings, resolver, dnsHealth },
     ...{ router, tlsPolicies: tlsPolicies({ resolver, sts }), decision, trace, makeNotices, self, close },
+    secondFactors: new SecondFactors(storage, secretKey),
   };
 }
 

@@ -10,6 +10,7 @@ import type { CredentialStore } from './credentials-contract.ts';
 import type { NodeStore } from './nodes-contract.ts';
 import type { AccountForward, OwnerStore } from './owner-contract.ts';
 import type { SearchStore } from './search-contract.ts';
+import type { SecondFactorStore } from './second-factor-contract.ts';
 import type { TrustStore } from './trust-contract.ts';
 
 export type StorageErrorKind =
@@ -480,6 +481,7 @@ export interface Storage
     CredentialStore,
     OwnerStore,
     TrustStore,
+    SecondFactorStore,
     NodeStore {
   /** Known at once; never given twice, also across nodes and crashes. */
   nextMessageId(): MessageId;

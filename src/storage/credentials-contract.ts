@@ -32,6 +32,8 @@ export interface SignInRecord {
 }
 
 export interface SignIn extends SignInRecord {
+  /** Grows in its account. */
+  readonly n: number;
   readonly at: number;
 }
 
@@ -51,6 +53,6 @@ export interface CredentialStore {
   revokeAppPassword(address: string, name: string): Promise<void>;
   /** Keeps the newest `SIGN_INS_KEPT`; one that succeeded marks its app password as used. */
   recordSignIn(accountId: number, record: SignInRecord): Promise<void>;
-  /** Newest first. */
-  signIns(accountId: number, limit: number): Promise<readonly SignIn[]>;
+  /** Newest first, older than sign-in `before`. */
+  signIns(accountId: number, limit: number, before?: number): Promise<readonly SignIn[]>;
 }

@@ -133,6 +133,8 @@ function pagesOf(story: string): Record<string, string> {
     sessions: '/access',
     tokens: '/access/tokens',
     administrators: '/access/administrators',
+    'second-factor': '/access/second-factor',
+    bans: '/access/bans',
     audit: '/access/audit',
     check: '/check',
     'not-found': '/nowhere',

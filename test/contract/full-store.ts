@@ -50,6 +50,9 @@ export async function fillStore(storage: Storage): Promise<void> {
   };
   await storage.addAccountSession({ ...session, tokenHash: 't1' });
   await storage.recordSignIn(bob.id, { ...signIn, outcome: 'ok' });
+  const subject = { kind: 'account', name: bob.address } as const;
+  await storage.beginSecondFactor({ subject, secret: 's' });
+  await storage.confirmSecondFactor({ subject, secret: 's', step: 5, recoveryHashes: ['h1', 'h2'] });
   await makeAccount(storage, 'gone@example.com');
   await storage.removeAccount('gone@example.com');
   await accept(storage, [local(ann), local(bob, 'Return-Path: <s\u00e9@example.org>\r\n')], LARGE);
@@ -159,7 +162,9 @@ export async function describeStore(storage: Storage): Promise<object> {
     for (const { uid } of entries) contents.push(await digest(await storage.openEntry(id, uid)));
     mailboxes.push({ address, uidValidity, entries, contents, hash: await storage.passwordHash(id) });
     const [appPasswords, signIns] = [await storage.appPasswords(id), await storage.signIns(id, 10)];
-    mailboxes.push({ appPasswords, signIns, sessions: await storage.accountSessions(id) });
+    const sessions = await storage.accountSessions(id);
+    const factor = await storage.secondFactor({ kind: 'account', name: address });
+    mailboxes.push({ appPasswords, signIns, sessions, factor });
   }
   const messages: object[] = [];
   for (let id = 1; id < 200; id += 1) {

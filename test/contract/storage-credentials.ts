@@ -75,10 +75,13 @@ export function credentialSuite(engine: string, makePlace: MakePlace): void {
         }
         const all = await storage.signIns(id, SIGN_INS_KEPT + 10);
         assert.equal(all.length, SIGN_INS_KEPT);
-        const { at, ...newest } = all[0] ?? assert.fail('no sign-in');
+        const { at, n, ...newest } = all[0] ?? assert.fail('no sign-in');
         assert.deepEqual(newest, { ...RECORD, outcome: 'refused', reason: `wrong ${SIGN_INS_KEPT - 1}` });
         assert.ok(at > Date.now() - 600_000 && at < Date.now() + 600_000);
         assert.equal((await storage.signIns(id, 3)).length, 3);
+        const older = await storage.signIns(id, 2, n - 1);
+        assert.deepEqual(older, all.slice(2, 4));
+        assert.deepEqual(await storage.signIns(id, 2, all.at(-1)?.n), []);
         assert.ok(((await storage.findAppPassword(id, 'h'))?.lastUsedAt ?? 0) > 0);
       }));
 

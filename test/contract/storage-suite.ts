@@ -11,6 +11,7 @@ import { ownerSuite } from './storage-owner.ts';
 import { queueSuite } from './storage-queue.ts';
 import { queueActionsSuite } from './storage-queue-actions.ts';
 import { searchSuite } from './storage-search.ts';
+import { secondFactorSuite } from './storage-second-factor.ts';
 import { trustSuite } from './storage-trust.ts';
 
 export function storageSuite(engine: string, makePlace: MakePlace): void {
@@ -24,5 +25,6 @@ export function storageSuite(engine: string, makePlace: MakePlace): void {
   nodeSuite(engine, makePlace);
   accessSuite(engine, makePlace);
   trustSuite(engine, makePlace);
+  secondFactorSuite(engine, makePlace);
   searchSuite(engine, makePlace);
 }

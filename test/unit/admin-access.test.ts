@@ -1,13 +1,16 @@
 /** Sessions, tokens and the throttle with a clock of their own; strength, traffic, subjects. */
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
+import { Secret, TOTP } from 'otpauth';
 import { LiveStreams, MAX_STREAMS, MAX_UNSENT_BYTES } from '../../src/admin/http/live-stream.ts';
 import { HttpProblem } from '../../src/admin/http/problem.ts';
 import { SESSION_ABSOLUTE_MS, SESSION_IDLE_MS, Sessions } from '../../src/admin/http/sessions.ts';
 import { LoginThrottle, MAX_THROTTLED } from '../../src/admin/http/throttle.ts';
 import { runOperation } from '../../src/admin/operations.ts';
 import { passwordStrength } from '../../src/admin/password-strength.ts';
+import { administratorSubject, SecondFactors } from '../../src/admin/second-factor.ts';
 import { TRAFFIC_MINUTES, TrafficCounter } from '../../src/admin/traffic.ts';
+import { hashPassword } from '../../src/directory/password.ts';
 import { decodeSubject, findSubject, subjectWords } from '../../src/mail/subject.ts';
 import { openWorld } from './admin-support.ts';
 
@@ -26,6 +29,7 @@ describe('sessions', () => {
     let now = 1_000_000;
     const sessions = new Sessions(
       storage,
+      new SecondFactors(storage, new Uint8Array(32), () => now),
       () => true,
       () => now,
     );
@@ -51,6 +55,7 @@ describe('sessions', () => {
     let now = Date.now();
     const sessions = new Sessions(
       storage,
+      new SecondFactors(storage, new Uint8Array(32), () => now),
       () => true,
       () => now,
     );
@@ -64,6 +69,106 @@ describe('sessions', () => {
       assert.deepEqual([error.input.status, error.input.detail], [401, 'the token has expired']);
       return true;
     });
+  });
+});
+
+describe('the second step of signing in', () => {
+  const PASSWORD = 'correct horse battery';
+
+  async function enrolled(t: TestContext) {
+    const { storage } = await openWorld(t);
+    const clock = { ms: 1_800_000_000_000 };
+    const factors = new SecondFactors(storage, new Uint8Array(32), () => clock.ms);
+    const sessions = new Sessions(
+      storage,
+      factors,
+      () => true,
+      () => clock.ms,
+    );
+    const passwordHash = await hashPassword(PASSWORD);
+    await storage.addAdministrator({ name: 'anna', passwordHash, onlyFirst: true });
+    const subject = administratorSubject('anna');
+    const { secret } = (await factors.begin(subject, 'CMail')) ?? assert.fail();
+    const code = (steps: number) => {
+      const totp = new TOTP({ secret: Secret.fromBase32(secret) });
+      return totp.generate({ timestamp: clock.ms + steps * 30_000 });
+    };
+    const recovery = (await factors.confirm(subject, code(-1))) ?? assert.fail();
+    const first = async (password = PASSWORD) => {
+      const answer = await sessions.signIn('Anna', password, ORIGIN);
+      return 'pending' in answer ? answer.pending : assert.fail('no second step');
+    };
+    const second = (pending: string, given: string) => sessions.signInWithCode(pending, given, ORIGIN);
+    return { ...{ storage, clock, factors, sessions, subject, code, recovery, first, second } };
+  }
+
+  const status = (wanted: number) => (error: unknown) =>
+    error instanceof HttpProblem && error.input.status === wanted;
+  const statusOf = (work: Promise<unknown>) =>
+    work.then(
+      () => 0,
+      (error: unknown) => (error instanceof HttpProblem ? error.input.status : assert.fail(String(error))),
+    );
+
+  it('counts wrong codes like wrong passwords, many at once too, and half a sign-in clears nothing', async (t) => {
+    const { clock, code, recovery, first, second } = await enrolled(t);
+    const pending = await first();
+    const wrong = Array.from({ length: 12 }, () => statusOf(second(pending, 'not-a-code')));
+    const told = (await Promise.all(wrong)).sort();
+    assert.deepEqual(told, [401, 401, 401, 401, ...Array.from({ length: 8 }, () => 429)]);
+    // Throttled, right and wrong are the same, in either step.
+    for (const one of [code(0), 'not-a-code']) await assert.rejects(second(pending, one), status(429));
+    for (const one of [PASSWORD, 'wrong']) await assert.rejects(first(one), status(429));
+    clock.ms += 1_000;
+    const again = await first();
+    await assert.rejects(second(again, 'not-a-code'), status(401));
+    await assert.rejects(second(again, code(0)), status(429));
+    clock.ms += 1_999;
+    await assert.rejects(second(again, code(0)), status(429));
+    clock.ms += 1;
+    assert.equal((await second(again, recovery[0] ?? '')).caller.author, 'anna');
+    await assert.rejects(second(again, 'not-a-code'), status(401));
+    assert.equal((await second(again, code(0))).caller.author, 'anna');
+  });
+
+  it('is over after five minutes, and when password or factor are others', async (t) => {
+    const { storage, clock, factors, subject, recovery, first, second } = await enrolled(t);
+    const old = await first();
+    clock.ms += 5 * 60_000 - 1;
+    await second(old, recovery[0] ?? '');
+    clock.ms += 1;
+    await assert.rejects(second(old, recovery[1] ?? ''), status(401));
+    const before = await first();
+    await storage.setAdministratorPassword({
+      name: 'anna',
+      passwordHash: await hashPassword('another one'),
+      keepSession: null,
+    });
+    await assert.rejects(second(before, recovery[1] ?? ''), status(401));
+    const half = await first('another one');
+    await factors.remove(subject);
+    await assert.rejects(second(half, recovery[1] ?? ''), status(401));
+    await assert.rejects(second('made up', recovery[1] ?? ''), status(401));
+  });
+
+  it('of an account opens no session of an administrator, and works on another node', async (t) => {
+    const { storage, clock, factors, recovery, first, second } = await enrolled(t);
+    const { token } = await factors.pend({ kind: 'account', name: 'anna' }, 'x');
+    await assert.rejects(second(token, recovery[0] ?? ''), status(401));
+    const node = new SecondFactors(storage, new Uint8Array(32), () => clock.ms);
+    const other = new Sessions(
+      storage,
+      node,
+      () => true,
+      () => clock.ms,
+    );
+    const opened = await other.signInWithCode(await first(), recovery[0] ?? '', ORIGIN);
+    assert.equal(opened.caller.author, 'anna');
+    const [entry] = await storage.audit({ limit: 1 });
+    assert.deepEqual(
+      [entry?.who, entry?.action, entry?.details],
+      ['anna', 'secondFactor.recoveryCode', 'signed in with a recovery code; 9 left'],
+    );
   });
 });
 

@@ -386,3 +386,39 @@ test('pages hold every row once, in order of name', () => {
   assert.deepEqual(pageOf(rows, nameOf, { limit: 2 }), { rows: [{ name: 'a' }, { name: 'b' }], next: 'b' });
   assert.deepEqual(pageOf(rows, nameOf, { limit: 2, after: 'b' }), { rows: [{ name: 'c' }], next: null });
 });
+
+test('the history of sign-ins comes in pages, which later sign-ins do not move', async (t) => {
+  const world = await openWorld(t);
+  const { storage, context } = world;
+  await storage.addDomain('example.com');
+  const { id } = await storage.addAccount({
+    address: 'ann@example.com',
+    passwordHash: 'h',
+    quotaBytes: null,
+  });
+  const record = (reason: string) =>
+    storage.recordSignIn(id, {
+      outcome: 'refused',
+      address: '192.0.2.1',
+      service: 'pop3',
+      appPassword: null,
+      tls: null,
+      reason,
+    });
+  for (const reason of ['1', '2', '3', '4', '5']) await record(reason);
+  const page = async (after?: string | null) => {
+    const { rows, next } = (await runOperation(context, 'account.signIns', {
+      address: 'ann@example.com',
+      limit: 2,
+      ...(after ? { after } : {}),
+    })) as { rows: { reason: string }[]; next: string | null };
+    return { reasons: rows.map(({ reason }) => reason).join(), next };
+  };
+  const first = await page();
+  assert.equal(first.reasons, '5,4');
+  await record('6');
+  const second = await page(first.next);
+  assert.equal(second.reasons, '3,2');
+  assert.deepEqual(await page(second.next), { reasons: '1', next: null });
+  await assert.rejects(page('no number'));
+});

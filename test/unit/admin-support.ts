@@ -8,6 +8,7 @@ import type { AdminContext, ExplainRequest } from '../../src/admin/context.ts';
 import { OperationError } from '../../src/admin/context.ts';
 import { operationFailure } from '../../src/admin/operation.ts';
 import { runOperation } from '../../src/admin/operations.ts';
+import { SecondFactors } from '../../src/admin/second-factor.ts';
 import type { Connect, ConnectOptions } from '../../src/cli/connect.ts';
 import { runCli } from '../../src/cli/run.ts';
 import type { Resolver } from '../../src/dns/contract.ts';
@@ -114,6 +115,7 @@ export async function openWorld(t: TestContext): Promise<World> {
         notices.push(request);
         return [];
       },
+      secondFactors: new SecondFactors(storage, new Uint8Array(32)),
       hashPassword: async (plain) => `hash of ${plain}`,
       clientAddress: null,
       sessionId: null,

@@ -2,6 +2,7 @@
 import { type AdminContext, OperationError } from '../context.ts';
 import { runOperation } from '../operations.ts';
 import { passwordStrength } from '../password-strength.ts';
+import { accountSubject, administratorSubject } from '../second-factor.ts';
 import { meHandlers } from './handlers-me.ts';
 import type { LiveStreams } from './live-stream.ts';
 import type { RouteAnswer, RouteInput, RouteName } from './routes.ts';
@@ -39,12 +40,13 @@ function run<N extends RouteName>(call: Call, name: string, args: object): Promi
 export function createHandlers(parts: HandlerParts): Handlers {
   return {
     ...accessHandlers(parts),
+    ...factorHandlers(parts),
     ...settingsHandlers(),
     ...messageHandlers(),
     ...queueHandlers(),
     ...directoryHandlers(),
     ...serverHandlers(parts),
-    ...meHandlers(),
+    ...meHandlers(parts),
   };
 }
 
@@ -59,6 +61,7 @@ function accessHandlers({
   | 'setup'
   | 'passwordStrength'
   | 'signIn'
+  | 'signInCode'
   | 'session'
   | 'signOut'
   | 'sessions'
@@ -96,6 +99,14 @@ function accessHandlers({
 
     signIn: async (call, { body }) => {
       const opened = await sessions.signIn(body.name, body.password, call.origin);
+      if ('pending' in opened) {
+        return { pending: opened.pending, expiresAt: new Date(opened.expiresAtMs).toISOString() };
+      }
+      call.header('set-cookie', opened.cookie);
+      return sessionJson(opened.caller, call.context);
+    },
+    signInCode: async (call, { body }) => {
+      const opened = await sessions.signInWithCode(body.pending, body.code, call.origin);
       call.header('set-cookie', opened.cookie);
       return sessionJson(opened.caller, call.context);
     },
@@ -124,6 +135,40 @@ function accessHandlers({
     revokeToken: (call, { params }) => done(call, 'token.revoke', params),
 
     audit: (call, { query }) => run<'audit'>(call, 'audit.list', query),
+  };
+}
+
+function factorHandlers({
+  sessions,
+}: HandlerParts): Part<
+  | 'secondFactor'
+  | 'beginSecondFactor'
+  | 'confirmSecondFactor'
+  | 'turnOffSecondFactor'
+  | 'resetSecondFactor'
+  | 'resetAccountSecondFactor'
+  | 'bans'
+  | 'liftBan'
+> {
+  const own = ({ context }: Call) => administratorSubject(context.author);
+  const counted = <T>(call: Call, work: () => Promise<T>) =>
+    sessions.counted(call.context.author, call.origin, work);
+  return {
+    secondFactor: (call) => run<'secondFactor'>(call, 'secondFactor.state', { subject: own(call) }),
+    beginSecondFactor: (call, { body }) =>
+      counted(call, () =>
+        run<'beginSecondFactor'>(call, 'secondFactor.begin', { subject: own(call), ...body }),
+      ),
+    confirmSecondFactor: (call, { body }) =>
+      run<'confirmSecondFactor'>(call, 'secondFactor.turnOn', { subject: own(call), ...body }),
+    turnOffSecondFactor: (call, { body }) =>
+      counted(call, () => done(call, 'secondFactor.turnOff', { subject: own(call), ...body })),
+    resetSecondFactor: (call, { params }) =>
+      done(call, 'secondFactor.reset', { subject: administratorSubject(params.name) }),
+    resetAccountSecondFactor: (call, { params }) =>
+      done(call, 'secondFactor.reset', { subject: accountSubject(params.address) }),
+    bans: (call, { query }) => run<'bans'>(call, 'access.list', query),
+    liftBan: (call, { body }) => done(call, 'access.unban', body),
   };
 }
 

@@ -1,5 +1,5 @@
 /** Routes: first run, sessions, administrators, tokens, audit. */
-import { idParams, listQuery, nameParams, type RouteShape } from './route-shape.ts';
+import { addressParams, idParams, listQuery, nameParams, type RouteShape } from './route-shape.ts';
 import * as access from './shapes/access.ts';
 
 export const ACCESS_ROUTES = {
@@ -48,8 +48,18 @@ export const ACCESS_ROUTES = {
     tag: 'Session',
     access: 'none',
     status: 201,
-    summary: 'Signs in: the answer sets the cookie',
+    summary: 'Signs in: the answer sets the cookie, or asks for the second step',
     body: access.signInBody,
+    answer: access.signInShape,
+  },
+  signInCode: {
+    method: 'POST',
+    path: '/session/code',
+    tag: 'Session',
+    access: 'none',
+    status: 201,
+    summary: 'The second step of signing in: a code of the app, or a recovery code',
+    body: access.codeBody,
     answer: access.sessionShape,
   },
   session: {
@@ -139,6 +149,63 @@ export const ACCESS_ROUTES = {
     params: nameParams,
   },
 
+  secondFactor: {
+    method: 'GET',
+    path: '/second-factor',
+    tag: 'Second factor',
+    access: 'session',
+    status: 200,
+    summary: "One's own second factor",
+    answer: access.factorShape,
+  },
+  beginSecondFactor: {
+    method: 'POST',
+    path: '/second-factor',
+    tag: 'Second factor',
+    access: 'session',
+    status: 201,
+    summary: 'Makes a secret for an authenticator app; nothing is asked for until it is confirmed',
+    body: access.factorBeginBody,
+    answer: access.enrolmentShape,
+  },
+  confirmSecondFactor: {
+    method: 'POST',
+    path: '/second-factor/confirm',
+    tag: 'Second factor',
+    access: 'session',
+    status: 200,
+    summary: 'Turns it on with a first code',
+    body: access.factorConfirmBody,
+    answer: access.recoveryCodesShape,
+  },
+  turnOffSecondFactor: {
+    method: 'POST',
+    path: '/second-factor/off',
+    tag: 'Second factor',
+    access: 'session',
+    status: 204,
+    summary: 'Turns it off',
+    body: access.factorOffBody,
+  },
+  resetSecondFactor: {
+    method: 'DELETE',
+    path: '/administrators/:name/second-factor',
+    tag: 'Second factor',
+    access: 'session',
+    status: 204,
+    summary: 'Turns that of another administrator off',
+    params: nameParams,
+  },
+  resetAccountSecondFactor: {
+    method: 'DELETE',
+    path: '/accounts/:address/second-factor',
+    tag: 'Second factor',
+    access: 'session',
+    status: 204,
+    summary: 'Turns that of an account off',
+    params: addressParams,
+  },
+
   tokens: {
     method: 'GET',
     path: '/tokens',
@@ -167,6 +234,26 @@ export const ACCESS_ROUTES = {
     status: 204,
     summary: 'Revokes a token at once',
     params: idParams,
+  },
+
+  bans: {
+    method: 'GET',
+    path: '/bans',
+    tag: 'Bans',
+    access: 'read',
+    status: 200,
+    summary: 'Networks that may not sign in for a while',
+    query: listQuery,
+    answer: access.banList,
+  },
+  liftBan: {
+    method: 'POST',
+    path: '/bans/lift',
+    tag: 'Bans',
+    access: 'write',
+    status: 204,
+    summary: 'Ends a ban',
+    body: access.banBody,
   },
 
   audit: {

@@ -1,5 +1,6 @@
 /** Routes for the owner of an account, by a session of that account. */
 import { idParams, listQuery, nameParams, type RouteShape } from './route-shape.ts';
+import * as access from './shapes/access.ts';
 import * as me from './shapes/me.ts';
 
 export const ME_ROUTES = {
@@ -66,6 +67,44 @@ export const ME_ROUTES = {
     status: 204,
     summary: 'Revokes an app password at once',
     params: nameParams,
+  },
+  mySecondFactor: {
+    method: 'GET',
+    path: '/me/second-factor',
+    tag: 'Me',
+    access: 'owner',
+    status: 200,
+    summary: 'The second factor of the account',
+    answer: access.factorShape,
+  },
+  beginMySecondFactor: {
+    method: 'POST',
+    path: '/me/second-factor',
+    tag: 'Me',
+    access: 'owner',
+    status: 201,
+    summary: 'Makes a secret for an authenticator app; nothing is asked for until it is confirmed',
+    body: access.factorBeginBody,
+    answer: access.enrolmentShape,
+  },
+  confirmMySecondFactor: {
+    method: 'POST',
+    path: '/me/second-factor/confirm',
+    tag: 'Me',
+    access: 'owner',
+    status: 200,
+    summary: 'Turns it on with a first code',
+    body: access.factorConfirmBody,
+    answer: access.recoveryCodesShape,
+  },
+  turnOffMySecondFactor: {
+    method: 'POST',
+    path: '/me/second-factor/off',
+    tag: 'Me',
+    access: 'owner',
+    status: 204,
+    summary: 'Turns it off',
+    body: access.factorOffBody,
   },
   setMyForward: {
     method: 'PUT',

@@ -53,7 +53,11 @@ export class AdminServer {
       version,
       log,
       files: new StaticFiles(pageFolder),
-      sessions: new Sessions(context.storage, () => context.settings.current().ownersPage),
+      sessions: new Sessions(
+        context.storage,
+        context.secondFactors,
+        () => context.settings.current().ownersPage,
+      ),
       setup: this.#setup,
       live: this.#live,
     });

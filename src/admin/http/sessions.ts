@@ -4,7 +4,10 @@ import { verifyPassword } from '../../directory/password.ts';
 import { parseAddress } from '../../mail/address.ts';
 import type { AdminSession } from '../../storage/access-contract.ts';
 import type { Storage } from '../../storage/contract.ts';
+import type { FactorSubject } from '../../storage/second-factor-contract.ts';
 import { secretHash, TOKEN_PREFIX } from '../access-operations.ts';
+import { WrongCredentialError } from '../factor-operations.ts';
+import { accountSubject, administratorSubject, type SecondFactors } from '../second-factor.ts';
 import { HttpProblem } from './problem.ts';
 import { SCOPES } from './shapes/access.ts';
 import { LoginThrottle } from './throttle.ts';
@@ -35,6 +38,23 @@ export type SignInSubject =
   | { readonly kind: 'administrator'; readonly name: string }
   | { readonly kind: 'account'; readonly name: string; readonly accountId: number };
 
+/** Somebody who may sign in, and the PHC string of the password that has to be shown first. */
+interface Candidate {
+  readonly subject: SignInSubject;
+  readonly passwordHash: string;
+}
+
+const UNREADABLE = {
+  status: 503,
+  detail:
+    'codes cannot be checked: secret.key of this server is not the one that the second factor was set up with',
+};
+/** What somebody of either kind does who cannot show a code. */
+const WITHOUT_CODES = {
+  administrator: 'Use a recovery code, or on the server "cmail access reset-factor NAME".',
+  account: 'Use a recovery code, or ask the administrator.',
+};
+
 export interface Caller {
   readonly kind: 'administrator' | 'account' | 'token';
   /** For the history and the audit. */
@@ -64,47 +84,71 @@ interface Found {
   readonly session: PageSession;
 }
 
+export interface Opened {
+  readonly caller: Caller;
+  readonly cookie: string;
+}
+
+/** A right password that is not enough: the second step sends `pending` back with a code. */
+export interface HalfSignedIn {
+  readonly pending: string;
+  readonly expiresAtMs: number;
+}
+
 export class Sessions {
   readonly #storage: Storage;
+  readonly #factors: SecondFactors;
   readonly #nowMs: () => number;
   readonly #throttle: LoginThrottle;
   readonly #ownersPage: () => boolean;
 
   /** `ownersPage`: whether owners of accounts may sign in now. */
-  constructor(storage: Storage, ownersPage: () => boolean, nowMs: () => number = Date.now) {
+  constructor(
+    storage: Storage,
+    factors: SecondFactors,
+    ownersPage: () => boolean,
+    nowMs: () => number = Date.now,
+  ) {
     this.#storage = storage;
+    this.#factors = factors;
     this.#ownersPage = ownersPage;
     this.#nowMs = nowMs;
     this.#throttle = new LoginThrottle(nowMs);
   }
 
   /** Rejects with an `HttpProblem` 401 or 429. */
-  async signIn(name: string, password: string, origin: Origin): Promise<{ caller: Caller; cookie: string }> {
+  async signIn(name: string, password: string, origin: Origin): Promise<Opened | HalfSignedIn> {
     const who = name.trim().toLowerCase().slice(0, MAX_NAME);
-    const waitMs = this.#throttle.waitMs(origin.address, who);
-    if (waitMs > 0) {
-      const seconds = Math.ceil(waitMs / 1000);
-      throw new HttpProblem({
-        status: 429,
-        detail: `too many wrong passwords; try again in ${seconds} s`,
-        headers: { 'retry-after': String(seconds) },
-      });
-    }
-    const subject = await this.#subjectOf(who, password, origin);
-    if (subject === null) {
+    this.#refuseThrottled(who, origin);
+    const candidate = await this.#candidateOf(who, password, origin);
+    if (candidate === null) {
       this.#throttle.failed(origin.address, who);
       throw new HttpProblem({ status: 401, detail: 'name or password is wrong', mend: 'Enter them again.' });
     }
-    // The password is right: what else a subject of either kind has to show is asked for here, and nowhere else.
+    const { subject, passwordHash } = candidate;
+    const factor = factorSubject(subject);
+    if ((await this.#factors.state(factor)).on) {
+      // Half a sign-in clears nothing, or whoever has the password could guess codes without end.
+      const { token, expiresAtMs } = await this.#factors.pend(factor, passwordHash);
+      return { pending: token, expiresAtMs };
+    }
+    return this.#signedIn(subject, who, origin);
+  }
+
+  /** Every step is made. */
+  async #signedIn(subject: SignInSubject, who: string, origin: Origin): Promise<Opened> {
     this.#throttle.succeeded(origin.address, who);
+    if (subject.kind === 'account') await this.#record(subject.accountId, origin, null);
     return this.open(subject, origin);
   }
 
   /** Whose password it is; null when it is nobody's. An account's counts where it is not an administrator's. */
-  async #subjectOf(who: string, password: string, origin: Origin): Promise<SignInSubject | null> {
+  async #candidateOf(who: string, password: string, origin: Origin): Promise<Candidate | null> {
     const hash = await this.#storage.administratorHash(who);
     const right = await verifyPassword(password, hash ?? NOBODY_HASH);
-    if (hash !== null && right) return { kind: 'administrator', name: who };
+    if (hash !== null && right) {
+      return { subject: { kind: 'administrator', name: who }, passwordHash: hash };
+    }
     if (!who.includes('@')) return null;
     const address = parseAddress(who);
     const account = address.ok ? await this.#storage.account(address.value.text) : null;
@@ -120,11 +164,14 @@ export class Sessions {
           : this.#ownersPage()
             ? null
             : 'the page for owners of accounts is turned off';
-    await this.#record(account.id, origin, reason);
-    if (reason === 'wrong password') return null;
+    if (reason !== null) await this.#record(account.id, origin, reason);
+    if (accountHash === null || !matches) return null;
     if (reason !== null)
       throw new HttpProblem({ status: 401, detail: reason, mend: 'Ask the administrator.' });
-    return { kind: 'account', name: account.address, accountId: account.id };
+    return {
+      subject: { kind: 'account', name: account.address, accountId: account.id },
+      passwordHash: accountHash,
+    };
   }
 
   #record(accountId: number, { address, secure }: Origin, reason: string | null): Promise<void> {
@@ -138,8 +185,91 @@ export class Sessions {
     });
   }
 
+  /** The second step: a code of the app or a recovery code. Rejects with an `HttpProblem` 401 or 429. */
+  async signInWithCode(pending: string, code: string, origin: Origin): Promise<Opened> {
+    const subject = await this.#halfSignedIn(pending);
+    const who = factorSubject(subject).name;
+    const checked = await this.counted(who, origin, async () => {
+      const answer = await this.#factors.check(factorSubject(subject), code);
+      if (answer.ok) return answer;
+      if (answer.why === 'unreadable') {
+        throw new HttpProblem({ ...UNREADABLE, mend: WITHOUT_CODES[subject.kind] });
+      }
+      if (subject.kind === 'account') await this.#record(subject.accountId, origin, 'wrong code');
+      throw new WrongCredentialError('code');
+    }).catch((error: unknown) => {
+      if (!(error instanceof WrongCredentialError)) throw error;
+      throw new HttpProblem({ status: 401, detail: error.message, mend: error.mend ?? '' });
+    });
+    if (checked.with === 'recovery code') {
+      await this.#storage.recordAudit({
+        ...{ who: authorOf(subject), address: origin.address, action: 'secondFactor.recoveryCode' },
+        details: `signed in with a recovery code; ${checked.left} left`,
+      });
+    }
+    return this.#signedIn(subject, who, origin);
+  }
+
+  /** Who made the first step, and may still make the second. */
+  async #halfSignedIn(pending: string): Promise<SignInSubject> {
+    let candidate: Candidate | null = null;
+    const passwordHashOf = async (factor: FactorSubject): Promise<string | null> => {
+      candidate = await this.#candidateBehind(factor);
+      return candidate?.passwordHash ?? null;
+    };
+    const factor = await this.#factors.pending(pending, passwordHashOf);
+    if (factor !== null && candidate !== null) return (candidate as Candidate).subject;
+    throw new HttpProblem({
+      status: 401,
+      detail: 'too much time has passed since the password, or something was changed meanwhile',
+      mend: 'Enter name and password again.',
+      more: { startAgain: true },
+    });
+  }
+
+  /** null for whoever is gone, is disabled or may not sign in any more. */
+  async #candidateBehind({ kind, name }: FactorSubject): Promise<Candidate | null> {
+    if (kind === 'administrator') {
+      const passwordHash = await this.#storage.administratorHash(name);
+      return passwordHash === null ? null : { subject: { kind, name }, passwordHash };
+    }
+    const account = this.#ownersPage() ? await this.#storage.account(name) : null;
+    if (account === null || !account.enabled) return null;
+    const passwordHash = await this.#storage.passwordHash(account.id);
+    if (passwordHash === null) return null;
+    return { subject: { kind, name: account.address, accountId: account.id }, passwordHash };
+  }
+
+  /**
+   * Does what a wrong password or code refuses, and counts that like a failed sign-in. It is counted before it is
+   * tried: many tries at the same moment are not one.
+   */
+  async counted<T>(who: string, origin: Origin, work: () => Promise<T>): Promise<T> {
+    this.#refuseThrottled(who, origin);
+    this.#throttle.failed(origin.address, who);
+    try {
+      const result = await work();
+      this.#throttle.takeBack(origin.address, who);
+      return result;
+    } catch (error) {
+      if (!(error instanceof WrongCredentialError)) this.#throttle.takeBack(origin.address, who);
+      throw error;
+    }
+  }
+
+  #refuseThrottled(who: string, origin: Origin): void {
+    const waitMs = this.#throttle.waitMs(origin.address, who);
+    if (waitMs <= 0) return;
+    const seconds = Math.ceil(waitMs / 1000);
+    throw new HttpProblem({
+      status: 429,
+      detail: `too many wrong passwords or codes; try again in ${seconds} s`,
+      headers: { 'retry-after': String(seconds) },
+    });
+  }
+
   /** A session for somebody who has shown who he is. */
-  async open(subject: SignInSubject, origin: Origin): Promise<{ caller: Caller; cookie: string }> {
+  async open(subject: SignInSubject, origin: Origin): Promise<Opened> {
     const random = randomBytes(SECRET_BYTES).toString('base64url');
     const secret = subject.kind === 'account' ? ACCOUNT_PREFIX + random : random;
     const now = this.#nowMs();
@@ -224,10 +354,19 @@ export class Sessions {
   }
 }
 
-function callerOf({ kind, name }: SignInSubject, session: PageSession, secret: string): Caller {
-  const csrf = csrfOf(secret);
-  if (kind === 'administrator') return { kind, author: name, owner: null, scopes: SCOPES, session, csrf };
-  return { kind, author: `account ${name}`, owner: name, scopes: [], session, csrf };
+function callerOf(subject: SignInSubject, session: PageSession, secret: string): Caller {
+  const { kind, name } = subject;
+  const shared = { kind, author: authorOf(subject), session, csrf: csrfOf(secret) };
+  if (kind === 'administrator') return { ...shared, owner: null, scopes: SCOPES };
+  return { ...shared, owner: name, scopes: [] };
+}
+
+function authorOf({ kind, name }: SignInSubject): string {
+  return kind === 'administrator' ? name : `account ${name}`;
+}
+
+function factorSubject({ kind, name }: SignInSubject): FactorSubject {
+  return kind === 'administrator' ? administratorSubject(name) : accountSubject(name);
 }
 
 /** Bound to the session and of no use as its secret. */

@@ -57,6 +57,17 @@ export class LoginThrottle {
     }
   }
 
+  /** For a try that was counted as failed before it was made, so that many at once gain nothing, and was right. */
+  takeBack(address: string, account: string): void {
+    for (const [key, { free }] of keysOf(address, account)) {
+      const failures = this.#failures.get(key);
+      if (failures === undefined) continue;
+      failures.count -= 1;
+      if (failures.count <= 0) this.#failures.delete(key);
+      else if (failures.count <= free) failures.waitUntilMs = 0;
+    }
+  }
+
   /** The right password clears the way from this address; what others did to the account stays. */
   succeeded(address: string, account: string): void {
     this.#failures.delete(`both ${address} ${account}`);

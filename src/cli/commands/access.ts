@@ -133,7 +133,9 @@ function addSignIns(account: Command, session: CliSession): void {
 }
 
 function addBans(program: Command, session: CliSession): void {
-  const access = program.command('access').description('networks that may not sign in for a while');
+  const access = program
+    .command('access')
+    .description('networks that may not sign in for a while, and second factors');
 
   access
     .command('list')
@@ -152,6 +154,22 @@ function addBans(program: Command, session: CliSession): void {
           ],
           empty: 'Nobody is banned.',
         },
+      ),
+    );
+
+  access
+    .command('reset-factor <name>')
+    .description(
+      'turn the second factor of an administrator or an account off: the password alone opens the page then',
+    )
+    .option('--account', 'the name is the address of an account')
+    .action((name: string, { account }: { account?: true }, command: Command) =>
+      change<{ name: string }>(
+        session,
+        command,
+        'secondFactor.reset',
+        { subject: { kind: account === true ? 'account' : 'administrator', name } },
+        (done) => `the second factor of ${plain(done.name)} is off`,
       ),
     );
 

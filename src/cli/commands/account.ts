@@ -12,6 +12,7 @@ interface AccountRow {
   readonly isPostmaster: boolean;
   readonly createdAt: string;
   readonly forward: Forward | null;
+  readonly secondFactor: boolean;
 }
 
 interface Forward {
@@ -73,7 +74,11 @@ function addListing(account: Command, session: CliSession): void {
             formatBytes(row.usedBytes),
             row.quotaBytes === null ? '-' : formatBytes(row.quotaBytes),
             formatTime(row.createdAt),
-            [row.isPostmaster ? 'postmaster' : '', row.forward === null ? '' : forwardWords(row.forward)]
+            [
+              row.isPostmaster ? 'postmaster' : '',
+              row.secondFactor ? 'second factor' : '',
+              row.forward === null ? '' : forwardWords(row.forward),
+            ]
               .filter(Boolean)
               .join('; '),
           ],

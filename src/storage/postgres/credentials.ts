@@ -100,10 +100,10 @@ export function credentialReads(db: Runner): Pick<Reads, 'appPasswords' | 'findA
       );
       return row === undefined ? null : appPasswordOf(row);
     },
-    signIns: async ({ accountId, limit }) => {
+    signIns: async ({ accountId, limit, before }) => {
       const rows = await db.run<SignInRow>(
-        'SELECT at, detail FROM sign_in WHERE account_id = $1 ORDER BY n DESC LIMIT $2',
-        [accountId, limit],
+        'SELECT n, at, detail FROM sign_in WHERE account_id = $1 AND n < $2 ORDER BY n DESC LIMIT $3',
+        [accountId, before ?? Number.MAX_SAFE_INTEGER, limit],
       );
       return rows.map(signInOf);
     },

@@ -17,6 +17,7 @@ import { ownerReads } from './owner.ts';
 import { accessReads } from './read-access.ts';
 import * as queue from './read-queue.ts';
 import { searchReads } from './read-search.ts';
+import { secondFactorReads } from './second-factor.ts';
 import { trustReads } from './trust.ts';
 
 const INBOX_PAGE = 10_000;
@@ -45,6 +46,7 @@ export function makeReads(db: Runner, nodeId: string): Omit<Reads, 'verify'> {
     ...settingReads(db),
     ...accessReads(db),
     ...trustReads(db),
+    ...secondFactorReads(db),
     ...searchReads(db),
     ...ownerReads(db),
   };

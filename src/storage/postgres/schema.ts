@@ -190,9 +190,17 @@ const TURNS: readonly string[] = [
   'CREATE INDEX recipient_retried ON recipient (destination, due_at) WHERE state = 0 AND attempts > 0',
 ];
 
+/** Second factors of administrators and accounts. */
+const SECOND_FACTOR: readonly string[] = [
+  `CREATE TABLE second_factor (
+    kind text COLLATE "C" NOT NULL, name text COLLATE "C" NOT NULL, secret text NOT NULL, created_at bigint NOT NULL,
+    confirmed_at bigint, last_step bigint NOT NULL, recovery text NOT NULL, PRIMARY KEY (kind, name)
+  )`,
+];
+
 /** Step n brings a store from version n to n + 1; a step that was released is never edited. */
 export const MIGRATIONS: readonly (readonly string[])[] = [
-  ...[VERSION_1, ACCESS_AND_SEARCH, CREDENTIALS, OWNER, HOLD_AUTHOR, DSN, STS_POLICIES, TURNS],
+  ...[VERSION_1, ACCESS_AND_SEARCH, CREDENTIALS, OWNER, HOLD_AUTHOR, DSN, STS_POLICIES, TURNS, SECOND_FACTOR],
 ];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 

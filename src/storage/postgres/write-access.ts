@@ -3,6 +3,7 @@ import { StorageError } from '../contract.ts';
 import type { AccessWriteOps } from '../shared/access-operations.ts';
 import type { In } from '../shared/operations.ts';
 import type { Runner } from './connection.ts';
+import { forgetSecondFactor } from './second-factor.ts';
 import { databaseTime, type WriteContext } from './write-context.ts';
 
 type Handlers = {
@@ -47,6 +48,7 @@ export const ACCESS: Handlers = {
       name,
     ]);
     await tx.run('DELETE FROM administrator WHERE name = $1', [name]);
+    await forgetSecondFactor(tx, { kind: 'administrator', name });
   },
 
   addSession: async ({ tx }, session) => {

@@ -5,6 +5,7 @@ import type { In, WriteOps } from '../shared/operations.ts';
 import type { Runner } from './connection.ts';
 import { forgetCredentials } from './credentials.ts';
 import { endAccountSessions } from './owner.ts';
+import { forgetSecondFactor } from './second-factor.ts';
 import { databaseTime, type WriteContext } from './write-context.ts';
 
 export type DirectoryChange =
@@ -72,6 +73,7 @@ export const DIRECTORY: { readonly [K in DirectoryChange]: Change<K> } = {
     await tx.run('DELETE FROM account WHERE id = $1', [row.id]);
     await forgetCredentials(tx, row.id);
     await endAccountSessions(tx, row.id, null);
+    await forgetSecondFactor(tx, { kind: 'account', name: lookupName(address) });
   },
   setPassword: async (tx, { address, passwordHash, keepSession }) => {
     const id = await setAccount(tx, address, 'password_hash', passwordHash);

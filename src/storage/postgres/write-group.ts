@@ -5,6 +5,7 @@ import type { Runner } from './connection.ts';
 import { addAppPassword, recordSignIn, revokeAppPassword } from './credentials.ts';
 import { type Flags, type Outcome, outcomeOf, type WriteOp } from './lane.ts';
 import { ACCOUNT_SESSIONS } from './owner.ts';
+import { SECOND_FACTOR } from './second-factor.ts';
 import { TRUST } from './trust.ts';
 import { acceptAll } from './write-accept.ts';
 import { ACCESS } from './write-access.ts';
@@ -64,6 +65,7 @@ const SINGLE: {
   ...ACCESS,
   ...ACCOUNT_SESSIONS,
   ...TRUST,
+  ...SECOND_FACTOR,
   indexMessages,
   relistMessages,
 };

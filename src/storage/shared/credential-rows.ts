@@ -18,11 +18,12 @@ export function appPasswordOf(row: AppPasswordRow): AppPassword {
 }
 
 export interface SignInRow {
+  readonly n: number;
   readonly at: number;
   /** A `SignInRecord` as JSON. */
   readonly detail: string;
 }
 
-export function signInOf({ at, detail }: SignInRow): SignIn {
-  return { at, ...(JSON.parse(detail) as SignInRecord) };
+export function signInOf({ n, at, detail }: SignInRow): SignIn {
+  return { n, at, ...(JSON.parse(detail) as SignInRecord) };
 }

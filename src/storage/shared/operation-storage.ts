@@ -325,8 +325,8 @@ export abstract class OperationStorage extends SearchStorage implements contract
     await this.write('recordSignIn', { accountId, record });
   }
 
-  async signIns(accountId: number, limit: number): Promise<readonly SignIn[]> {
-    return this.lookup('signIns', { accountId, limit });
+  async signIns(accountId: number, limit: number, before?: number): Promise<readonly SignIn[]> {
+    return this.lookup('signIns', { accountId, limit, before: before ?? null });
   }
 
   // -------------------------------------------------------------- mailboxes

@@ -20,6 +20,7 @@ import type { AppPassword, CredentialStore, SignIn, SignInRecord } from '../cred
 import type { AccessReadOps, AccessWriteOps } from './access-operations.ts';
 import type { OwnerReadOps, OwnerWriteOps } from './owner-operations.ts';
 import type { SearchReadOps, SearchWriteOps } from './search-operations.ts';
+import type { SecondFactorReadOps, SecondFactorWriteOps } from './second-factor-operations.ts';
 import type { TrustReadOps, TrustWriteOps } from './trust-operations.ts';
 
 export interface Op<In, Out> {
@@ -36,7 +37,12 @@ export interface AcceptOp extends Omit<AcceptWithNotices, 'body'> {
 }
 
 /** Everything the writer does. Each is one operation with its own savepoint. */
-export interface WriteOps extends AccessWriteOps, OwnerWriteOps, SearchWriteOps, TrustWriteOps {
+export interface WriteOps
+  extends AccessWriteOps,
+    OwnerWriteOps,
+    SecondFactorWriteOps,
+    SearchWriteOps,
+    TrustWriteOps {
   reserveIds: Op<{ count: number }, number>;
   putChunk: Op<{ bodyId: number; n: number }, void>;
   dropBody: Op<{ bodyId: number }, void>;
@@ -94,7 +100,12 @@ export interface StoredContent {
 }
 
 /** Everything the readers do. */
-export interface ReadOps extends AccessReadOps, OwnerReadOps, SearchReadOps, TrustReadOps {
+export interface ReadOps
+  extends AccessReadOps,
+    OwnerReadOps,
+    SecondFactorReadOps,
+    SearchReadOps,
+    TrustReadOps {
   dueDestinations: Op<{ now: number; after: string; limit: number }, DueDestination[]>;
   nextDueAt: Op<null, number | null>;
   list: Op<{ limit: number; after: number }, QueuedMessage[]>;
@@ -123,7 +134,7 @@ export interface ReadOps extends AccessReadOps, OwnerReadOps, SearchReadOps, Tru
   passwordHash: Op<{ accountId: number }, string | null>;
   appPasswords: Op<{ accountId: number }, AppPassword[]>;
   findAppPassword: Op<{ accountId: number; hash: string }, AppPassword | null>;
-  signIns: Op<{ accountId: number; limit: number }, SignIn[]>;
+  signIns: Op<{ accountId: number; limit: number; before: number | null }, SignIn[]>;
   listDomains: Op<null, Domain[]>;
   listAccounts: Op<{ domain: string | null }, Account[]>;
   listAliases: Op<{ domain: string | null }, Alias[]>;

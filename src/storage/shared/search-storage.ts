@@ -2,7 +2,7 @@ import type { MessageId } from '../../mail/message-id.ts';
 import type { BodyReader, QueuedMessage, QueueSelector } from '../contract.ts';
 import type * as search from '../search-contract.ts';
 import { ContentReader } from './content-reader.ts';
-import { OwnerStorage } from './owner-storage.ts';
+import { SecondFactorStorage } from './second-factor-storage.ts';
 
 /** Messages made searchable in one commit; mail that comes meanwhile waits as long as this takes. */
 const INDEX_SLICE = 100;
@@ -17,7 +17,7 @@ const BUSY_MESSAGES = 50;
 const INDEX_RETRY_MS = 5_000;
 
 /** The search contract made of operations, and the job that keeps what is searched up to date. */
-export abstract class SearchStorage extends OwnerStorage implements search.SearchStore {
+export abstract class SearchStorage extends SecondFactorStorage implements search.SearchStore {
   /** Set while the store is only opened to be put right: it then changes nothing of itself afterwards. */
   protected atRest = false;
   #indexTimer: NodeJS.Timeout | undefined;

@@ -12,7 +12,9 @@ export class CredentialReads {
   constructor(db: DatabaseSync) {
     this.#all = db.prepare('SELECT * FROM app_password WHERE account_id = ? ORDER BY name');
     this.#byHash = db.prepare('SELECT * FROM app_password WHERE account_id = ? AND hash = ?');
-    this.#signIns = db.prepare('SELECT at, detail FROM sign_in WHERE account_id = ? ORDER BY n DESC LIMIT ?');
+    this.#signIns = db.prepare(
+      'SELECT n, at, detail FROM sign_in WHERE account_id = ? AND n < ? ORDER BY n DESC LIMIT ?',
+    );
   }
 
   all(accountId: number): AppPassword[] {
@@ -24,7 +26,9 @@ export class CredentialReads {
     return row === undefined ? null : appPasswordOf(row);
   }
 
-  signIns(accountId: number, limit: number): SignIn[] {
-    return rowsOf<SignInRow>(this.#signIns, accountId, limit).map(signInOf);
+  signIns(accountId: number, limit: number, before: number | null): SignIn[] {
+    return rowsOf<SignInRow>(this.#signIns, accountId, before ?? Number.MAX_SAFE_INTEGER, limit).map(
+      signInOf,
+    );
   }
 }

@@ -15,6 +15,7 @@ import { SearchReads, searchReadHandlers } from './read-search.ts';
 import { SettingReads } from './read-settings.ts';
 import { verifyStore } from './read-verify.ts';
 import { openConnection } from './schema.ts';
+import { secondFactorReadHandlers } from './second-factor.ts';
 import { trustReadHandlers } from './trust.ts';
 
 const NO_BYTES = new Uint8Array(0);
@@ -43,7 +44,7 @@ function makeHandlers(db: DatabaseSync): Handlers<ReadOps> {
     passwordHash: ({ accountId }) => directory.passwordHash(accountId),
     appPasswords: ({ accountId }) => credentials.all(accountId),
     findAppPassword: ({ accountId, hash }) => credentials.byHash(accountId, hash),
-    signIns: ({ accountId, limit }) => credentials.signIns(accountId, limit),
+    signIns: ({ accountId, limit, before }) => credentials.signIns(accountId, limit, before),
     listDomains: () => directory.listDomains(),
     listAccounts: ({ domain }) => directory.listAccounts(domain),
     listAliases: ({ domain }) => directory.listAliases(domain),
@@ -55,6 +56,7 @@ function makeHandlers(db: DatabaseSync): Handlers<ReadOps> {
     ...accessReadHandlers(new AccessReads(db)),
     ...ownerReadHandlers(new OwnerReads(db)),
     ...trustReadHandlers(db),
+    ...secondFactorReadHandlers(db),
     ...searchReadHandlers(new SearchReads(db)),
     newestTime: () => newestTime(db),
     verify: () => verifyStore(db),

@@ -182,9 +182,28 @@ CREATE INDEX recipient_new ON recipient (destination, due_at) WHERE state = 0 AN
 CREATE INDEX recipient_retried ON recipient (destination, due_at) WHERE state = 0 AND attempts > 0;
 `;
 
+/** Second factors. The secret is encrypted; recovery codes are hashes, separated by blanks. */
+const SECOND_FACTOR = `
+CREATE TABLE second_factor (
+  kind TEXT NOT NULL, name TEXT NOT NULL, secret TEXT NOT NULL, created_at INTEGER NOT NULL, confirmed_at INTEGER,
+  last_step INTEGER NOT NULL, recovery TEXT NOT NULL, PRIMARY KEY (kind, name)
+) WITHOUT ROWID;
+`;
+
 /** Step n brings a store from version n to n + 1; a step that was released is never edited. */
 export const MIGRATIONS: readonly string[] = [
-  ...[VERSION_1, VERSION_2, ACCESS_AND_SEARCH, CREDENTIALS, OWNER, HOLD_AUTHOR, DSN, STS_POLICIES, TURNS],
+  ...[
+    VERSION_1,
+    VERSION_2,
+    ACCESS_AND_SEARCH,
+    CREDENTIALS,
+    OWNER,
+    HOLD_AUTHOR,
+    DSN,
+    STS_POLICIES,
+    TURNS,
+    SECOND_FACTOR,
+  ],
 ];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 

@@ -16,6 +16,7 @@ type Input<K extends keyof AccessWriteOps> = In<AccessWriteOps, K>;
 /** Administrators, sessions, tokens and the audit. */
 export class AccessTables {
   readonly #db: WriterContext['db'];
+  readonly #forgetFactor;
   readonly #find;
   readonly #insert;
   readonly #setHash;
@@ -31,7 +32,8 @@ export class AccessTables {
   readonly #revokeTokensOf;
   readonly #insertAudit;
 
-  constructor({ db }: WriterContext) {
+  constructor({ db }: WriterContext, forgetFactor: (administrator: string) => void) {
+    this.#forgetFactor = forgetFactor;
     this.#db = db;
     this.#find = db.prepare('SELECT name FROM administrator WHERE name = ?');
     this.#insert = db.prepare('INSERT INTO administrator (name, password_hash, created_at) VALUES (?, ?, ?)');
@@ -80,6 +82,7 @@ export class AccessTables {
     this.#removeSessionsBut.run(name, '');
     this.#revokeTokensOf.run(Date.now(), name);
     this.#remove.run(name);
+    this.#forgetFactor(name);
   }
 
   addSession(session: AdminSession & { tokenHash: string }): void {

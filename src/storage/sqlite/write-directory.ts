@@ -8,7 +8,7 @@ import { rowOf, rowsOf, type WriterContext } from './writer-context.ts';
 /** Domains, accounts, aliases and the mailboxes that belong to accounts. */
 export class DirectoryTables {
   readonly #bodies: BodyTable;
-  readonly #forget: (accountId: number) => void;
+  readonly #forget: (accountId: number, name: string) => void;
   readonly #findDomain;
   readonly #insertDomain;
   readonly #deleteDomain;
@@ -42,7 +42,7 @@ export class DirectoryTables {
   readonly #touchMailbox;
 
   /** `forget` removes what else is kept of an account that is gone. */
-  constructor({ db }: WriterContext, bodies: BodyTable, forget: (accountId: number) => void) {
+  constructor({ db }: WriterContext, bodies: BodyTable, forget: (accountId: number, name: string) => void) {
     this.#bodies = bodies;
     this.#forget = forget;
     this.#findDomain = db.prepare('SELECT name FROM domain WHERE name = ?');
@@ -145,7 +145,7 @@ export class DirectoryTables {
       );
     }
     this.#deleteAccount.run(row.id);
-    this.#forget(row.id);
+    this.#forget(row.id, lookupName(address));
     this.#orphanMailboxes.run(row.id);
   }
 

@@ -5,6 +5,7 @@ import { type Handlers, NO_FLAGS, type WriteOps } from '../shared/operations.ts'
 import { type ErrorForm, errorForm } from './errors.ts';
 import type { PostedGroup, PostedOp, ThreadData, ThreadMessage } from './protocol.ts';
 import { openConnection } from './schema.ts';
+import { SecondFactorTable, secondFactorHandlers } from './second-factor.ts';
 import { trustHandlers } from './trust.ts';
 import { AccessTables, accessHandlers } from './write-access.ts';
 import { BodyTable } from './write-bodies.ts';
@@ -26,9 +27,11 @@ function makeHandlers(context: WriterContext): Handlers<WriteOps> {
   const bulk = new BulkActions(context, messages, claims, search);
   const credentials = new CredentialTables(context);
   const accountSessions = new AccountSessionTables(context);
-  const directory = new DirectoryTables(context, bodies, (accountId) => {
+  const factors = new SecondFactorTable(context);
+  const directory = new DirectoryTables(context, bodies, (accountId, name) => {
     credentials.forget(accountId);
     accountSessions.removeAll(accountId);
+    factors.remove('account', name);
   });
   const settings = new SettingTables(context);
   return {
@@ -71,8 +74,9 @@ function makeHandlers(context: WriterContext): Handlers<WriteOps> {
     removeEntries: ({ accountId, uids }) => directory.removeEntries(accountId, uids),
     writeSettings: (input) => settings.write(input),
     ...trustHandlers(context),
-    ...accessHandlers(new AccessTables(context)),
+    ...accessHandlers(new AccessTables(context, (name) => factors.remove('administrator', name))),
     ...accountSessionHandlers(accountSessions),
+    ...secondFactorHandlers(factors),
     indexMessages: ({ limit }) => search.index(limit),
     relistMessages: ({ after }) => search.relist(after),
     keepSecret: ({ name, value }) => settings.keepSecret(name, value),

@@ -1,6 +1,6 @@
 /** Sessions, tokens, administrators, audit. */
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import { call, type RowOf } from './client.ts';
+import { type AnswerOf, call, type RowOf } from './client.ts';
 import { pagesOf } from './pages.ts';
 
 export type SessionRow = RowOf<'GET /sessions'>;
@@ -8,6 +8,9 @@ export type TokenRow = RowOf<'GET /tokens'>;
 export type TokenScope = TokenRow['scopes'][number];
 export type AdministratorRow = RowOf<'GET /administrators'>;
 export type AuditRow = RowOf<'GET /audit'>;
+
+export type BanRow = RowOf<'GET /bans'>;
+export type Enrolment = AnswerOf<'POST /second-factor'>;
 
 const KEY = ['access'] as const;
 /** Longer lists than this are cut: these are things of administrators, not of users. */
@@ -74,6 +77,37 @@ export function useAdministratorChanges() {
     ),
     remove: useChange((name: string) => call('DELETE /administrators/:name', { params: { name } })),
   };
+}
+
+export function useSecondFactor() {
+  return useQuery({
+    queryKey: [...KEY, 'second-factor'],
+    queryFn: () => call('GET /second-factor'),
+  });
+}
+
+export function useSecondFactorChanges() {
+  return {
+    begin: useChange((password: string) => call('POST /second-factor', { body: { password } })),
+    confirm: useChange((code: string) => call('POST /second-factor/confirm', { body: { code } })),
+    turnOff: useChange((body: { readonly password: string; readonly code: string }) =>
+      call('POST /second-factor/off', { body }),
+    ),
+    reset: useChange((name: string) =>
+      call('DELETE /administrators/:name/second-factor', { params: { name } }),
+    ),
+  };
+}
+
+export function useBans() {
+  return useQuery({
+    queryKey: [...KEY, 'bans'],
+    queryFn: async () => (await call('GET /bans', { query: { limit: MOST } })).rows,
+  });
+}
+
+export function useLiftBan() {
+  return useChange((network: string) => call('POST /bans/lift', { body: { network } }));
 }
 
 export function useAudit() {

@@ -57,6 +57,18 @@ export function useSignIn() {
   return useMutation({
     mutationFn: (body: { readonly name: string; readonly password: string }) =>
       call('POST /session', { body }),
+    onSuccess: (answer) => {
+      if ('csrf' in answer) begun(answer);
+    },
+  });
+}
+
+/** The second step, for whoever was answered with `pending`. */
+export function useSignInCode() {
+  const begun = useBegunSession();
+  return useMutation({
+    mutationFn: (body: { readonly pending: string; readonly code: string }) =>
+      call('POST /session/code', { body }),
     onSuccess: begun,
   });
 }

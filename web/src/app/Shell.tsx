@@ -120,6 +120,9 @@ function UserMenu({ own, name }: { readonly own: boolean; readonly name: string 
         <Menu.Item onClick={() => void navigate(own ? '/password' : '/access/administrators')}>
           {t.user.password}
         </Menu.Item>
+        <Menu.Item onClick={() => void navigate(own ? '/password' : '/access/second-factor')}>
+          {t.user.secondFactor}
+        </Menu.Item>
         <Menu.Divider />
         <Menu.Item onClick={() => void signOut(false)}>{t.user.signOut}</Menu.Item>
         <Menu.Item onClick={() => void signOut(true)}>{t.user.signOutAll}</Menu.Item>

@@ -113,6 +113,16 @@ export const pages: readonly PageEntry[] = [
     unlisted: true,
     words: 'admin password',
   }),
+  page('/access/second-factor', () => import('../pages/access/SecondFactor.tsx'), {
+    title: nav.secondFactor,
+    unlisted: true,
+    words: 'totp authenticator app code recovery two-factor 2fa',
+  }),
+  page('/access/bans', () => import('../pages/access/Bans.tsx'), {
+    title: nav.bans,
+    unlisted: true,
+    words: 'banned networks wrong passwords unban lift blocked',
+  }),
   page('/access/audit', () => import('../pages/access/Audit.tsx'), {
     title: nav.audit,
     unlisted: true,

@@ -1,5 +1,5 @@
 import { Loader } from '@mantine/core';
-import { type ReactNode, useEffect } from 'react';
+import { type ReactNode, useEffect, useLayoutEffect, useRef } from 'react';
 import { Link } from '../app/Link.tsx';
 import { usePlace } from '../app/router.ts';
 import { t } from '../strings.ts';
@@ -71,9 +71,17 @@ export function Page({ title, crumbs = [], more, actions, children }: PageProps)
 
 export function Tabs({ label, tabs }: { readonly label: string; readonly tabs: readonly Required<Crumb>[] }) {
   const { path } = usePlace();
+  const list = useRef<HTMLUListElement>(null);
+  // On a phone not all of them are seen at once; the current one is.
+  useLayoutEffect(() => {
+    const current = list.current?.querySelector(`[href="${CSS.escape(path)}"]`);
+    if (!list.current || !current) return;
+    const [outer, inner] = [list.current.getBoundingClientRect(), current.getBoundingClientRect()];
+    list.current.scrollLeft += inner.left - outer.left - (outer.width - inner.width) / 2;
+  }, [path]);
   return (
     <nav aria-label={label}>
-      <ul className="tabs">
+      <ul className="tabs" ref={list}>
         {tabs.map(({ text, href }) => (
           <li key={href}>
             <Link href={href} aria-current={path === href ? 'page' : undefined}>

@@ -29,6 +29,11 @@ export const signInBody = z.strictObject({
   password: secretText,
 });
 
+export const codeBody = z.strictObject({
+  pending: z.string().max(2_000).describe('from the answer to the first step'),
+  code: z.string().max(100).describe('of the app, or a recovery code'),
+});
+
 export const sessionShape = z
   .object({
     kind: z.enum(['administrator', 'account', 'token']),
@@ -43,6 +48,43 @@ export const sessionShape = z
     expiresAt: time.nullable(),
   })
   .meta({ id: 'Session' });
+
+export const pendingShape = z
+  .object({
+    pending: z.string().describe('to be sent to POST session/code with a code; good for five minutes'),
+    expiresAt: time,
+  })
+  .meta({ id: 'PendingSignIn' });
+export const signInShape = z.union([sessionShape, pendingShape]);
+
+export const factorShape = z
+  .object({
+    on: z.boolean(),
+    since: time.nullable(),
+    recoveryCodesLeft: z.number().int(),
+  })
+  .meta({ id: 'SecondFactor' });
+export const factorBeginBody = z.strictObject({ password: secretText });
+export const enrolmentShape = z.object({
+  secret: z.string().describe('base 32, for apps that cannot read the QR code'),
+  uri: z.string().describe('otpauth:// address, for a QR code'),
+});
+export const factorConfirmBody = z.strictObject({ code: z.string().max(100) });
+export const recoveryCodesShape = z.object({
+  recoveryCodes: z.array(z.string()).describe('each good for one sign-in; shown this once'),
+});
+export const factorOffBody = z.strictObject({ password: secretText, code: z.string().max(100) });
+
+export const banRow = z
+  .object({
+    network: z.string(),
+    until: time,
+    times: z.number().int().describe('how often it was banned, this time included'),
+    failures: z.number().int().describe('failed sign-ins that led to it'),
+  })
+  .meta({ id: 'Ban' });
+export const banList = page(banRow);
+export const banBody = z.strictObject({ network: shortText });
 
 export const sessionRow = z
   .object({
@@ -59,7 +101,7 @@ export const sessionRow = z
 export const sessionList = page(sessionRow);
 
 export const administratorRow = z
-  .object({ name: z.string(), createdAt: time, lastSignInAt: time.nullable() })
+  .object({ name: z.string(), createdAt: time, lastSignInAt: time.nullable(), secondFactor: z.boolean() })
   .meta({ id: 'Administrator' });
 export const administratorList = page(administratorRow);
 export const administratorBody = z.strictObject({ name: shortText, password: secretText });

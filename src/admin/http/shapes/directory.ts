@@ -32,6 +32,7 @@ export const accountRow = z
     usedBytes: z.number().int(),
     isPostmaster: z.boolean(),
     forward: forwardShape.nullable().describe('where its mail is forwarded to'),
+    secondFactor: z.boolean().describe('the page asks its owner for a code after the password'),
     createdAt: time,
   })
   .meta({ id: 'Account' });

@@ -7,6 +7,8 @@ const TABS = [
   { text: words.sessions.title, href: '/access' },
   { text: words.tokens.title, href: '/access/tokens' },
   { text: words.administrators.title, href: '/access/administrators' },
+  { text: words.factor.title, href: '/access/second-factor' },
+  { text: words.bans.title, href: '/access/bans' },
   { text: words.audit.title, href: '/access/audit' },
 ];
 
@@ -17,7 +19,7 @@ interface AccessPageProps {
   readonly children: ReactNode;
 }
 
-/** The four pages about who may do what. */
+/** The pages about who may do what. */
 export function AccessPage({ title, more = words.more, actions, children }: AccessPageProps) {
   return (
     <Page

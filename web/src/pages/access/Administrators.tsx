@@ -1,6 +1,11 @@
 import { Button, PasswordInput, TextInput } from '@mantine/core';
 import { useState } from 'react';
-import { type AdministratorRow, useAdministratorChanges, useAdministrators } from '../../api/access.ts';
+import {
+  type AdministratorRow,
+  useAdministratorChanges,
+  useAdministrators,
+  useSecondFactorChanges,
+} from '../../api/access.ts';
 import { useSession } from '../../api/session.ts';
 import { Dialog } from '../../parts/Dialog.tsx';
 import { Mark } from '../../parts/Note.tsx';
@@ -16,7 +21,7 @@ const words = t.access.administrators;
 
 type Task =
   | { readonly kind: 'add' }
-  | { readonly kind: 'password' | 'remove'; readonly row: AdministratorRow };
+  | { readonly kind: 'password' | 'remove' | 'reset'; readonly row: AdministratorRow };
 
 /** Who may sign in here. */
 export default function Administrators() {
@@ -37,6 +42,13 @@ export default function Administrators() {
     },
     { key: 'since', label: words.since, cell: ({ createdAt }) => <Time at={createdAt} /> },
     { key: 'seen', label: words.lastSeen, cell: ({ lastSignInAt }) => <Time at={lastSignInAt} /> },
+    {
+      key: 'factor',
+      label: words.factor,
+      cell: ({ secondFactor }) => (
+        <Mark tone={secondFactor ? 'good' : 'plain'}>{secondFactor ? words.factorOn : words.factorOff}</Mark>
+      ),
+    },
   ];
   return (
     <AccessPage
@@ -62,6 +74,16 @@ export default function Administrators() {
                   >
                     {words.setPassword}
                   </Button>
+                  {row.name !== me && row.secondFactor && (
+                    <Button
+                      size="compact-sm"
+                      variant="default"
+                      aria-label={`${words.reset}: ${row.name}`}
+                      onClick={() => setTask({ kind: 'reset', row })}
+                    >
+                      {words.reset}
+                    </Button>
+                  )}
                   {row.name !== me && (
                     <Button
                       size="compact-sm"
@@ -82,6 +104,7 @@ export default function Administrators() {
       {task?.kind === 'password' && (
         <PasswordDialog row={task.row} mine={task.row.name === me} onClose={close} />
       )}
+      {task?.kind === 'reset' && <ResetDialog row={task.row} onClose={close} />}
       {task?.kind === 'remove' && <RemoveDialog row={task.row} onClose={close} />}
     </AccessPage>
   );
@@ -153,6 +176,26 @@ function PasswordDialog({ row, mine, onClose }: OneProps & { readonly mine: bool
         onChange={(event) => setPassword(event.currentTarget.value)}
       />
       {password !== '' && <Strength password={password} />}
+    </Dialog>
+  );
+}
+
+function ResetDialog({ row, onClose }: OneProps) {
+  const { reset } = useSecondFactorChanges();
+  const submit = async () => {
+    await reset.mutateAsync(row.name);
+    toast(words.resetDone(row.name));
+  };
+  return (
+    <Dialog
+      title={words.resetTitle(row.name)}
+      opened
+      onClose={onClose}
+      submit={words.reset}
+      danger
+      onSubmit={submit}
+    >
+      <p>{words.resetText}</p>
     </Dialog>
   );
 }
