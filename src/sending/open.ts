@@ -2,7 +2,12 @@
 
 import { replyText } from '../mail/reply.ts';
 import type { CurrentSettings } from '../settings/values.ts';
-import { type SenderPhase, SenderSession, type SessionProblem } from '../smtp/sender-session.ts';
+import {
+  type SenderPhase,
+  SenderSession,
+  type SenderSessionOptions,
+  type SessionProblem,
+} from '../smtp/sender-session.ts';
 import { type Dialled, dial, type Endpoint, isLoopback } from './connect.ts';
 import { raceAddresses } from './race.ts';
 import { PeerConnection } from './talk.ts';
@@ -44,8 +49,8 @@ export interface FirstOpened {
 }
 
 /**
- * Dials and greets. Where TLS is only welcome and fails, the server is called once more in clear (RFC 7435);
- * each call is a trial.
+ * Dials and greets. Where TLS is only welcome and fails, the server is called once more in clear (RFC 7435), and
+ * where it drops EHLO, once more with HELO; each call is a trial.
  */
 export async function openConnection(request: OpenRequest): Promise<Opened> {
   const startedAt = performance.now();
@@ -79,18 +84,36 @@ function dialProblem({ tls, reason }: Extract<Dialled, { ok: false }>): SessionP
   return { kind: tls ? 'tls-failed' : 'not-greeted', phase: 'ended', reply: null, text: reason };
 }
 
+/** What a call does otherwise than its endpoint says. */
+type Manner = Pick<SenderSessionOptions, 'tls' | 'heloOnly'>;
+
 async function goOn(request: OpenRequest, dialled: Dialled, startedAt: number): Promise<Opened> {
   const { tls } = request.endpoint;
-  const first = await greet(request, tls, dialled, startedAt);
-  if (first.ok || first.problem.kind !== 'tls-failed' || tls !== 'opportunistic') return first;
+  const first = await greet(request, { tls }, dialled, startedAt);
+  const startedTls = tls !== 'implicit' && first.trials.at(-1)?.tls !== null;
+  const manner = first.ok ? null : otherManner(request.endpoint, first.problem, startedTls);
+  if (manner === null) return first;
   const againAt = performance.now();
-  const again = await greet(request, 'none', await dialOne(request, 'none'), againAt);
+  const again = await greet(request, manner, await dialOne(request, manner.tls), againAt);
   return { ...again, trials: [...first.trials, ...again.trials] };
+}
+
+/** How a server is called a second time at once; null when it is not. */
+function otherManner(
+  { tls, credentials }: Endpoint,
+  problem: SessionProblem,
+  startedTls: boolean,
+): Manner | null {
+  if (problem.kind === 'tls-failed') return tls === 'opportunistic' ? { tls: 'none' } : null;
+  // Some old servers drop whoever says EHLO (RFC 5321 §3.2). With HELO alone there is neither STARTTLS nor AUTH.
+  const dropped = problem.kind === 'lost' && problem.phase === 'ehlo' && problem.closed === true;
+  const needsMore = tls === 'encrypt' || tls === 'required' || credentials !== null;
+  return dropped && !needsMore && !startedTls ? { tls, heloOnly: true } : null;
 }
 
 async function greet(
   { endpoint, hostname, settings, signal }: OpenRequest,
-  tls: Endpoint['tls'],
+  manner: Manner,
   dialled: Dialled,
   startedAt: number,
 ): Promise<Opened> {
@@ -103,7 +126,7 @@ async function greet(
   const session = new SenderSession({
     hostname,
     refuseSelf: endpoint.via !== 'forward',
-    tls,
+    ...manner,
     secure: dialled.secure,
     credentials: endpoint.credentials,
     loopback: isLoopback(endpoint.address),

@@ -167,7 +167,7 @@ export class PeerConnection {
   }
 
   #lost(reason: string): void {
-    this.session.lost(reason);
+    this.session.lost(reason, true);
     this.#advance();
   }
 

@@ -143,7 +143,7 @@ function judgeAnswer(
   const secured = connection.tls === null ? 'without TLS' : `with ${connection.tls}`;
   const text = `the SMTP host ${place(endpoint)} answers in ${tookMs} ms, ${secured}${signedIn}`;
   const findings = [fine('smtp-host', text)];
-  const failedTls = trials.find(({ address }) => address === endpoint.address);
+  const failedTls = trials.find(({ stage }) => stage === 'starttls');
   if (failedTls !== undefined) {
     findings.push(
       warning(
