@@ -273,6 +273,10 @@ export class Delivery {
       this.health ??= 'bad';
       return 'talked';
     }
+    if (judged.type === 'own') {
+      tally.own = judged.trouble;
+      return 'unreachable';
+    }
     tally.held = judged.trouble;
     if (judged.trouble.kind === 'credentials') this.#alarm(endpoint, judged.trouble);
     return 'talked';

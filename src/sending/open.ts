@@ -63,7 +63,9 @@ export async function openFirst(
   request: Omit<OpenRequest, 'endpoint'>,
 ): Promise<FirstOpened> {
   const { settings, signal } = request;
-  const race = await raceAddresses(endpoints, { timeoutMs: settings().socketTimeoutMs, signal });
+  const race = await raceAddresses(endpoints, {
+    ...{ timeoutMs: settings().socketTimeoutMs, source: settings(), signal },
+  });
   const trials = race.missed.map(({ endpoint, failed, startedAt }) =>
     makeTrial(endpoint, 'connect', null, failed.reason, startedAt),
   );
@@ -77,11 +79,13 @@ export async function openFirst(
 }
 
 function dialOne({ endpoint, settings, signal }: OpenRequest, tls: Endpoint['tls']): Promise<Dialled> {
-  return dial({ endpoint: { ...endpoint, tls }, timeoutMs: settings().socketTimeoutMs, signal });
+  const { socketTimeoutMs: timeoutMs } = settings();
+  return dial({ endpoint: { ...endpoint, tls }, timeoutMs, source: settings(), signal });
 }
 
-function dialProblem({ tls, reason }: Extract<Dialled, { ok: false }>): SessionProblem {
-  return { kind: tls ? 'tls-failed' : 'not-greeted', phase: 'ended', reply: null, text: reason };
+function dialProblem({ tls, own, reason }: Extract<Dialled, { ok: false }>): SessionProblem {
+  const kind = own === true ? 'source-address' : tls ? 'tls-failed' : 'not-greeted';
+  return { kind, phase: 'ended', reply: null, text: reason };
 }
 
 /** What a call does otherwise than its endpoint says. */
@@ -118,7 +122,7 @@ async function greet(
   startedAt: number,
 ): Promise<Opened> {
   const failed = (problem: SessionProblem, secured: string | null): Opened => {
-    const stage = problem.kind === 'not-greeted' && problem.phase === 'ended' ? 'connect' : problem.phase;
+    const stage = problem.phase === 'ended' && problem.kind !== 'tls-failed' ? 'connect' : problem.phase;
     const reply = problem.reply === null ? problem.text : replyText(problem.reply);
     return { ok: false, problem, trials: [makeTrial(endpoint, stage, secured, reply, startedAt)] };
   };

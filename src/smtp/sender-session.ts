@@ -51,7 +51,8 @@ export interface SessionProblem {
    * `not-greeted`: closed, silent or refusing before 220. `self`: we greeted ourselves. `lost`: closed, timed
    * out, 421 or not SMTP after 220. `hello-refused`: EHLO and HELO both. `tls-failed`: STARTTLS or its
    * handshake, or a certificate that had to be verified and is not. `tls-unavailable`: required and not offered. `credentials`: AUTH refused, not offered, or the
-   * password must not be sent over this connection. `auth-deferred`: 4yz to AUTH.
+   * password must not be sent over this connection. `auth-deferred`: 4yz to AUTH. `source-address`: no connection, for
+   * the address to call from is not ours.
    */
   readonly kind:
     | 'not-greeted'
@@ -61,7 +62,8 @@ export interface SessionProblem {
     | 'tls-failed'
     | 'tls-unavailable'
     | 'credentials'
-    | 'auth-deferred';
+    | 'auth-deferred'
+    | 'source-address';
   readonly phase: SenderPhase;
   readonly reply: Reply | null;
   readonly text: string;
