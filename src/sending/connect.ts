@@ -6,7 +6,7 @@ import { connect as connectTls, type DetailedPeerCertificate, type TLSSocket } f
 import { describeError } from '../mail/failure.ts';
 import type { Route } from '../routing/contract.ts';
 import type { RuleTls } from '../settings/destination-rules.ts';
-import type { SmtpHost, TlsMode } from '../settings/values.ts';
+import type { Settings, SmtpHost, TlsMode } from '../settings/values.ts';
 import type { TlsPolicy } from '../trust/contract.ts';
 import { checkTlsa } from '../trust/tlsa.ts';
 
@@ -87,14 +87,26 @@ export interface Secured {
 
 export type Dialled =
   | { readonly ok: true; readonly socket: Socket; readonly secure: Secured | null }
-  /** `tls`: TCP was there and the handshake failed. */
-  | { readonly ok: false; readonly reason: string; readonly tls: boolean };
+  /** `tls`: TCP was there and the handshake failed. `own`: the address to send from is not ours. */
+  | { readonly ok: false; readonly reason: string; readonly tls: boolean; readonly own?: true };
+
+/** Addresses to call from; '' where the system chooses. */
+export type SourceAddresses = Pick<Settings, 'sourceAddress4' | 'sourceAddress6'>;
 
 export interface DialRequest {
   readonly endpoint: Pick<Endpoint, 'address' | 'port' | 'host' | 'tls'> & Partial<Pick<Endpoint, 'policy'>>;
   /** For TCP and, where implicit, the TLS handshake, together. */
   readonly timeoutMs: number;
+  /** Absent: the system chooses. */
+  readonly source?: SourceAddresses;
   readonly signal: AbortSignal;
+}
+
+/** The address to call `address` from; undefined where the system chooses, as towards this machine itself. */
+function sourceFor(address: string, { sourceAddress4, sourceAddress6 }: SourceAddresses): string | undefined {
+  const source = isIP(address) === 6 ? sourceAddress6 : sourceAddress4;
+  if (source === '' || (isLoopback(address) && !isLoopback(source))) return undefined;
+  return source;
 }
 
 export function isLoopback(address: string): boolean {
@@ -102,11 +114,21 @@ export function isLoopback(address: string): boolean {
 }
 
 /** Opens a connection to one address. Never rejects. */
-export async function dial({ endpoint, timeoutMs, signal }: DialRequest): Promise<Dialled> {
+export async function dial({ endpoint, timeoutMs, source, signal }: DialRequest): Promise<Dialled> {
   if (signal.aborted) return { ok: false, reason: 'The server is stopping', tls: false };
   const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
-  const socket = connect({ host: endpoint.address, port: endpoint.port, noDelay: true });
+  const localAddress = source && sourceFor(endpoint.address, source);
+  const to = { host: endpoint.address, port: endpoint.port, noDelay: true };
+  const socket = connect(localAddress === undefined ? to : { ...to, localAddress });
+  let code = '';
+  socket.once('error', (error: NodeJS.ErrnoException) => {
+    code = error.code ?? '';
+  });
   const refused = await settled(socket, 'connect', limit, `timed out after ${timeoutMs / 1000} s`);
+  if (refused !== null && localAddress !== undefined && NOT_OURS.has(code)) {
+    const reason = `${localAddress} is not an address of this machine from which ${endpoint.address} can be called (smtp.sourceAddress${isIP(localAddress)})`;
+    return { ok: false, reason, tls: false, own: true };
+  }
   if (refused !== null) return { ok: false, reason: refused, tls: false };
   if (endpoint.tls !== 'implicit') return { ok: true, socket, secure: null };
   const secured = await startTls(socket, endpoint.host, limit, endpoint.policy ?? null);
@@ -179,6 +201,9 @@ function chainOf(socket: TLSSocket): X509Certificate[] {
   }
   return chain;
 }
+
+/** What the system answers when it cannot call from an address. */
+const NOT_OURS = new Set(['EADDRNOTAVAIL', 'EINVAL']);
 
 const CONNECTION_WORDS: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'connection refused',

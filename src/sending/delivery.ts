@@ -2,7 +2,6 @@
  * One attempt for the recipients of one message that share a target: find the servers, connect, talk, and
  * judge what came of it. The route is worked out here, at this moment, by the settings in force.
  */
-import { encodeUtf8Address, encodeXtext, type RecipientDsn } from '../mail/dsn.ts';
 import { describeError } from '../mail/failure.ts';
 import { replyText } from '../mail/reply.ts';
 import type { Route, Target } from '../routing/contract.ts';
@@ -10,12 +9,8 @@ import { whyNoFallback } from '../routing/router.ts';
 import { destinationRule } from '../settings/destination-rules.ts';
 import type { Settings, SmtpHost } from '../settings/values.ts';
 import { missesTls } from '../smtp/sender-dsn.ts';
-import {
-  type RecipientResult,
-  type SessionProblem,
-  type Transaction,
-  unsendable,
-} from '../smtp/sender-session.ts';
+import { unsendable } from '../smtp/sender-extensions.ts';
+import type { RecipientResult, SessionProblem } from '../smtp/sender-session.ts';
 import type { BodyReader, NewEvent, QueuedMessage, QueuedRecipient } from '../storage/contract.ts';
 import { type Endpoint, endpointsOf } from './connect.ts';
 import type { ConnectionPool } from './connection-pool.ts';
@@ -40,6 +35,7 @@ import { applyPolicies } from './policies.ts';
 import type { SenderDependencies } from './ports.ts';
 import type { SmtpHostWatch } from './smtp-host-watch.ts';
 import type { PeerConnection } from './talk.ts';
+import { makeTransaction } from './transaction.ts';
 
 /** What the attempts of one sender share. */
 export interface DeliveryContext {
@@ -87,21 +83,6 @@ export type DeliveryResult =
 /** What a server came to; only `unreachable` leaves its other addresses to be tried. */
 type Outcome = 'unreachable' | 'self' | 'talked' | 'stop';
 
-/** Longest ORCPT (RFC 3461 §4.2). */
-const ORCPT_CHARS = 500;
-
-/**
- * What a server with DSN is told of a recipient. Where an address led on, its sender knows only that address, so a
- * notice from there is to name it (RFC 3461 §5.2.1).
- */
-function passedOn({ address, original, dsn }: QueuedRecipient): RecipientDsn {
-  if (dsn.orcpt !== null || original.toLowerCase() === address.toLowerCase()) return dsn;
-  const orcpt = /^[ -~]*$/.test(original)
-    ? `rfc822;${encodeXtext(original)}`
-    : `utf-8;${encodeUtf8Address(original)}`;
-  return orcpt.length > ORCPT_CHARS ? dsn : { ...dsn, orcpt };
-}
-
 /** Kinds of route failure that ask for a lookup past the cache at the next attempt. */
 const CONFIRMED_KINDS = new Set(['nxdomain', 'no-address']);
 
@@ -115,6 +96,8 @@ export class Delivery {
   readonly #context: DeliveryContext;
   readonly #work: DeliveryWork;
   readonly #putOff = new Map<number, Trouble>();
+  /** Why a server could not be given the message at all; another one may take it. */
+  readonly #unfit = new Map<number, Trouble>();
   #trials: Trial[] = [];
   #hasHampered = false;
   /** Its place among the connections of a lane, and the connection that had it last. */
@@ -157,6 +140,7 @@ export class Delivery {
     }
     const tally = await this.#tryLane(route);
     const cut = this.#isCut();
+    if (!cut) this.#failUnfit();
     const { fallback, otherwise } = judgeRoute(route.via, tally);
     const failure =
       cut || this.#pending().length === 0 ? null : `${otherwise.trouble.kind}: ${otherwise.trouble.text}`;
@@ -195,7 +179,7 @@ export class Delivery {
     } finally {
       this.#release();
     }
-    const answered = tally.spoke !== null || tally.held !== null || tally.self;
+    const answered = tally.spoke !== null || tally.held !== null || tally.own !== null || tally.self;
     const dialled = this.#trials.length > 0;
     if (!answered && dialled && tally.unreachable !== null && !this.#isCut() && this.#pending().length > 0)
       lanes.unreachable(lane, tally.unreachable);
@@ -438,6 +422,10 @@ export class Delivery {
       this.#hampered(lane);
       return 'talked';
     }
+    if (judged.type === 'own') {
+      tally.own = judged.trouble;
+      return 'unreachable';
+    }
     tally.held = judged.trouble;
     if (judged.trouble.kind === 'credentials') this.#alarm(endpoint, judged.trouble);
     return 'talked';
@@ -456,10 +444,8 @@ export class Delivery {
     const asked = new Set<number>();
     try {
       for (;;) {
-        const batch = this.#sendable(connection, asked).slice(
-          0,
-          this.#context.deps.settings().recipientsPerTransaction,
-        );
+        const most = this.#context.deps.settings().recipientsPerTransaction;
+        const batch = this.#sendable(endpoint, connection, asked, tally).slice(0, most);
         if (batch.length === 0) break;
         const body = await this.#openBody();
         if (body === null) break;
@@ -488,7 +474,8 @@ export class Delivery {
     lane: Lane,
   ): Promise<SessionProblem | null> {
     const startedAt = performance.now();
-    const transaction = this.#transaction(batch, body);
+    const { message, sender } = this.#work;
+    const transaction = makeTransaction(message, sender, batch, body);
     const { results, problem, unreadable, withdrawn } = await connection.transact(
       transaction,
       () => this.#bytes(body),
@@ -509,7 +496,9 @@ export class Delivery {
     const words = problem?.reply ?? (problem === null ? last?.reply : null) ?? null;
     const reply = words === null ? (problem?.text ?? '') : replyText(words);
     const trial = makeTrial(endpoint, stage, connection.tls, reply, startedAt);
-    this.#trials.push(problem?.phase === 'data-end' ? { ...trial, possiblyDuplicate: true } : trial);
+    // A 421 to the final dot says that it was not taken; silence says nothing.
+    const unsure = problem?.phase === 'data-end' && problem.reply === null;
+    this.#trials.push(unsure ? { ...trial, possiblyDuplicate: true } : trial);
     if (unreadable !== null)
       this.#decideRest(ownTrouble(`The stored message could not be read: ${unreadable}`));
     if (delivered) {
@@ -566,35 +555,45 @@ export class Delivery {
     return this.#context.watch.policyRefused(host, this.#work.message.id, reply);
   }
 
-  /** Pending recipients this server can be asked about; the others fail here. */
-  #sendable(connection: PeerConnection, asked: ReadonlySet<number>): QueuedRecipient[] {
-    const body = { sizeBytes: this.#work.message.sizeBytes };
+  /** Pending recipients this server can be asked about; of the others it is noted why not. */
+  #sendable(
+    endpoint: Endpoint,
+    { session, tls }: PeerConnection,
+    asked: Set<number>,
+    tally: RouteTally,
+  ): QueuedRecipient[] {
+    const { message, sender } = this.#work;
+    const { extensions, secure, heloOnly } = session;
+    const startedAt = performance.now();
+    let told = '';
     return this.#pending().filter((recipient) => {
       if (asked.has(recipient.index)) return false;
-      const { extensions, secure } = connection.session;
-      const transaction = this.#transaction([recipient], body);
+      const transaction = makeTransaction(message, sender, [recipient], message);
       const why = missesTls(transaction, extensions, secure) ?? unsendable(transaction, extensions);
       if (why === null) return true;
+      asked.add(recipient.index);
       const { code, enhanced, text } = why;
-      const reply = `${code} ${enhanced} ${text}`;
-      const trouble: Trouble = { kind: 'refused', status: enhanced, text, host: null, reply };
-      this.results.set(recipient.index, { type: 'failed', trouble });
+      const trouble: Trouble = {
+        ...{ kind: 'refused', status: enhanced, text, host: null, reply: `${code} ${enhanced} ${text}` },
+      };
+      if (heloOnly) {
+        // It dropped EHLO, so what it can do is not known.
+        tally.spoke = { ...trouble, kind: 'spoke', status: '4.4.2' };
+        this.#putOff.set(recipient.index, tally.spoke);
+      } else this.#unfit.set(recipient.index, trouble);
+      if (text !== told) this.#trials.push(makeTrial(endpoint, 'ehlo', tls, text, startedAt));
+      told = text;
       return false;
     });
   }
 
-  #transaction(recipients: readonly QueuedRecipient[], body: { readonly sizeBytes: number }): Transaction {
-    const { header, eightBit, smtputf8, dsn, requireTls } = this.#work.message;
-    return {
-      sender: this.#work.sender,
-      recipients: recipients.map(({ address }) => address),
-      sizeBytes: Buffer.byteLength(header) + body.sizeBytes,
-      eightBit,
-      smtputf8,
-      dsn,
-      recipientDsn: recipients.map(passedOn),
-      requireTls,
-    };
+  /** What no server of the route can take is final, unless one of them only put it off. */
+  #failUnfit(): void {
+    for (const { index } of this.#pending()) {
+      const trouble = this.#unfit.get(index);
+      if (trouble !== undefined && !this.#putOff.has(index))
+        this.results.set(index, { type: 'failed', trouble });
+    }
   }
 
   async *#bytes(body: BodyReader): AsyncGenerator<Uint8Array> {

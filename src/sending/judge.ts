@@ -50,10 +50,12 @@ export interface RouteTally {
   /** What the last unreachable address did. */
   unreachable: string | null;
   self: boolean;
+  /** A fault of our own kept us from calling; the last one. */
+  own: Trouble | null;
 }
 
 export function emptyTally(): RouteTally {
-  return { spoke: null, held: null, unreachable: null, self: false };
+  return { spoke: null, held: null, unreachable: null, self: false, own: null };
 }
 
 /** How a connection that never got ready, or was lost, counts. */
@@ -64,7 +66,7 @@ export function judgeProblem(
   | { readonly type: 'unreachable' }
   | { readonly type: 'self' }
   | { readonly type: 'spoke'; readonly trouble: Trouble }
-  | { readonly type: 'held'; readonly trouble: Trouble } {
+  | { readonly type: 'held' | 'own'; readonly trouble: Trouble } {
   const reply = problem.reply === null ? null : replyText(problem.reply);
   const trouble = (kind: string, status: string): Trouble => {
     const text = reply === null ? problem.text : `${problem.text}: ${reply}`;
@@ -80,6 +82,8 @@ export function judgeProblem(
       return { type: 'held', trouble: trouble('tls', '4.7.4') };
     case 'credentials':
       return { type: 'held', trouble: trouble('credentials', '4.7.8') };
+    case 'source-address':
+      return { type: 'own', trouble: trouble('local', '4.3.5') };
     case 'auth-deferred':
       return { type: 'spoke', trouble: trouble('spoke', statusOf(problem.reply, '4.7.0')) };
     case 'lost':
@@ -149,6 +153,7 @@ export function judgeRoute(
 ): { readonly fallback: RouteFailureKind | null; readonly otherwise: Verdict } {
   if (tally.held !== null) return { fallback: null, otherwise: { type: 'deferred', trouble: tally.held } };
   if (tally.spoke !== null) return { fallback: null, otherwise: { type: 'deferred', trouble: tally.spoke } };
+  if (tally.own !== null) return { fallback: null, otherwise: { type: 'own', trouble: tally.own } };
   const failed = (kind: 'self' | 'unreachable', text: string) => ({
     fallback: via === 'mx' ? kind : null,
     otherwise: judgeRouteFailure(routeFailure(kind, text), null),

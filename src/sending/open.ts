@@ -2,7 +2,12 @@
 
 import { replyText } from '../mail/reply.ts';
 import type { CurrentSettings } from '../settings/values.ts';
-import { type SenderPhase, SenderSession, type SessionProblem } from '../smtp/sender-session.ts';
+import {
+  type SenderPhase,
+  SenderSession,
+  type SenderSessionOptions,
+  type SessionProblem,
+} from '../smtp/sender-session.ts';
 import type { TlsPolicy } from '../trust/contract.ts';
 import { type Dialled, dial, type Endpoint, isLoopback } from './connect.ts';
 import { raceAddresses } from './race.ts';
@@ -56,8 +61,8 @@ export interface FirstOpened {
 }
 
 /**
- * Dials and greets. Where TLS is only welcome and fails, the server is called once more in clear (RFC 7435);
- * each call is a trial.
+ * Dials and greets. Where TLS is only welcome and fails, the server is called once more in clear (RFC 7435), and
+ * where it drops EHLO, once more with HELO; each call is a trial.
  */
 export async function openConnection(request: OpenRequest): Promise<Opened> {
   const { endpoint } = request;
@@ -78,7 +83,9 @@ export async function openFirst(
     return { taken: { endpoint: kept, opened }, failed: [], trials: [] };
   }
   const { settings, signal } = request;
-  const race = await raceAddresses(endpoints, { timeoutMs: settings().socketTimeoutMs, signal });
+  const race = await raceAddresses(endpoints, {
+    ...{ timeoutMs: settings().socketTimeoutMs, source: settings(), signal },
+  });
   const trials = race.missed.map(({ endpoint, failed, startedAt }) =>
     makeTrial(endpoint, 'connect', null, failed.reason, startedAt),
   );
@@ -102,34 +109,53 @@ function levelOf({ policy, tls }: Endpoint): Endpoint['tls'] {
 }
 
 function dialOne({ endpoint, settings, signal }: OpenRequest, tls: Endpoint['tls']): Promise<Dialled> {
-  return dial({ endpoint: { ...endpoint, tls }, timeoutMs: settings().socketTimeoutMs, signal });
+  const { socketTimeoutMs: timeoutMs } = settings();
+  return dial({ endpoint: { ...endpoint, tls }, timeoutMs, source: settings(), signal });
 }
 
-function dialProblem({ tls, reason }: Extract<Dialled, { ok: false }>): SessionProblem {
-  return { kind: tls ? 'tls-failed' : 'not-greeted', phase: 'ended', reply: null, text: reason };
+function dialProblem({ tls, own, reason }: Extract<Dialled, { ok: false }>): SessionProblem {
+  const kind = own === true ? 'source-address' : tls ? 'tls-failed' : 'not-greeted';
+  return { kind, phase: 'ended', reply: null, text: reason };
 }
+
+/** What a call does otherwise than its endpoint says. */
+type Manner = Pick<SenderSessionOptions, 'tls' | 'heloOnly'>;
 
 async function goOn(request: OpenRequest, dialled: Dialled, startedAt: number): Promise<Opened> {
   const tls = levelOf(request.endpoint);
-  const first = await greet(request, tls, dialled, startedAt);
-  if (first.ok || first.problem.kind !== 'tls-failed' || tls !== 'opportunistic') return first;
+  const first = await greet(request, { tls }, dialled, startedAt);
+  const startedTls = tls !== 'implicit' && first.trials.at(-1)?.tls !== null;
+  const manner = first.ok ? null : otherManner(request.endpoint, first.problem, startedTls);
+  if (manner === null) return first;
   const againAt = performance.now();
-  const again = await greet(request, 'none', await dialOne(request, 'none'), againAt);
-  return { ...again, trials: [...first.trials.map(withClearNext), ...again.trials] };
+  const again = await greet(request, manner, await dialOne(request, manner.tls), againAt);
+  const trials = manner.tls === 'none' ? first.trials.map(withClearNext) : first.trials;
+  return { ...again, trials: [...trials, ...again.trials] };
 }
 
 function withClearNext(trial: Trial): Trial {
   return { ...trial, reply: `${trial.reply}; called once more, in clear` };
 }
 
+/** How a server is called a second time at once; null when it is not. */
+function otherManner(endpoint: Endpoint, problem: SessionProblem, startedTls: boolean): Manner | null {
+  const { credentials } = endpoint;
+  const tls = levelOf(endpoint);
+  if (problem.kind === 'tls-failed') return tls === 'opportunistic' ? { tls: 'none' } : null;
+  // Some old servers drop whoever says EHLO (RFC 5321 §3.2). With HELO alone there is neither STARTTLS nor AUTH.
+  const dropped = problem.kind === 'lost' && problem.phase === 'ehlo' && problem.closed === true;
+  const needsMore = tls === 'encrypt' || tls === 'required' || credentials !== null;
+  return dropped && !needsMore && !startedTls ? { tls, heloOnly: true } : null;
+}
+
 async function greet(
   { endpoint, hostname, settings, signal }: OpenRequest,
-  tls: Endpoint['tls'],
+  manner: Manner,
   dialled: Dialled,
   startedAt: number,
 ): Promise<Opened> {
   const failed = (problem: SessionProblem, secured: string | null): Opened => {
-    const stage = problem.kind === 'not-greeted' && problem.phase === 'ended' ? 'connect' : problem.phase;
+    const stage = problem.phase === 'ended' && problem.kind !== 'tls-failed' ? 'connect' : problem.phase;
     const reply = problem.reply === null ? problem.text : replyText(problem.reply);
     return { ok: false, problem, trials: [makeTrial(endpoint, stage, secured, reply, startedAt)] };
   };
@@ -137,7 +163,7 @@ async function greet(
   const session = new SenderSession({
     hostname,
     refuseSelf: endpoint.via !== 'forward',
-    tls,
+    ...manner,
     secure: dialled.secure,
     credentials: endpoint.credentials,
     loopback: isLoopback(endpoint.address),

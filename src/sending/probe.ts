@@ -99,7 +99,9 @@ export class ForwardProbe {
     const route = await routes?.plan(target, { settings, fresh: false, assumedExternal: false });
     const addresses = route === undefined ? [host] : (route.hosts[0]?.addresses ?? []);
     const endpoints = addresses.map((address) => ({ host, port, address, tls: 'none' }) as const);
-    const race = await raceAddresses(endpoints, { timeoutMs: settings.socketTimeoutMs, signal: limit });
+    const race = await raceAddresses(endpoints, {
+      ...{ timeoutMs: settings.socketTimeoutMs, source: settings, signal: limit },
+    });
     return race.winner?.dialled ?? null;
   }
 

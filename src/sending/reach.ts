@@ -82,7 +82,7 @@ async function reach(endpoint: Endpoint, { hostname, settings }: ReachOptions): 
     stage: 'ready',
     greeting: greeting === null ? null : replyText(greeting),
     tls: secured && { version: secured.version, verified: secured.verified, problem: secured.problem },
-    tlsFailure: trials.at(-1)?.reply ?? null,
+    tlsFailure: trials.find((trial) => trial.stage === 'starttls')?.reply ?? null,
     sizeBytes: sizeOf(extensions.get('SIZE')),
     extensions: [...extensions].map(([keyword, parameters]) => `${keyword} ${parameters}`.trim()),
     failure: null,

@@ -17,6 +17,7 @@ import { Pace } from './pace.ts';
 import type { SenderDependencies } from './ports.ts';
 import { settleClaim } from './settle.ts';
 import { SmtpHostWatch } from './smtp-host-watch.ts';
+import { sourceAlarms } from './source-address.ts';
 import { Unrecorded } from './unrecorded.ts';
 
 export interface SenderOptions {
@@ -176,9 +177,10 @@ export class Sender {
     this.#leases.close();
   }
 
-  /** What is wrong with the SMTP hosts in use, in sentences; empty when well. */
+  /** What is wrong with the SMTP hosts in use and the addresses to send from, in sentences; empty when well. */
   alarms(): readonly string[] {
-    return this.#watch.alarms(smtpHostsOf(this.#deps.settings()));
+    const settings = this.#deps.settings();
+    return [...this.#watch.alarms(smtpHostsOf(settings)), ...sourceAlarms(settings)];
   }
 
   /** Destinations with sessions now, or whose last attempt failed as a whole. */

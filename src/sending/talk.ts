@@ -178,7 +178,7 @@ export class PeerConnection {
   }
 
   #lost(reason: string): void {
-    this.session.lost(reason);
+    this.session.lost(reason, true);
     this.#advance();
   }
 

@@ -8,6 +8,7 @@ import { replyText } from '../mail/reply.ts';
 import type { RouteOptions, Routes } from '../routing/contract.ts';
 import { type Endpoint, endpointsOf, isLoopback } from '../sending/connect.ts';
 import { type Opened, openConnection } from '../sending/open.ts';
+import { missingSources } from '../sending/source-address.ts';
 import { smtpHostsOf } from '../settings/smtp-host-table.ts';
 import type { CurrentSettings, PhaseTimeouts, Settings, SmtpHost } from '../settings/values.ts';
 import type { SessionProblem } from '../smtp/sender-session.ts';
@@ -44,9 +45,20 @@ export async function checkHosts(options: HostCheckOptions, probe: string | null
     probe === null ? null : probeDomain(options, probe),
   ]);
   const [first] = hosts;
-  const findings = hosts.flatMap((host) => host.findings);
+  const findings = [...hosts.flatMap((host) => host.findings), ...checkSources(options.settings())];
   if (first === undefined) findings.push(fine('smtp-host', 'no SMTP host is entered'));
   return [...findings, outbound ?? notProbed(options.settings(), first?.reached ?? null)];
+}
+
+function checkSources(settings: Settings): Judged {
+  return missingSources(settings).map(({ key, address }) =>
+    error(
+      'outbound',
+      `${address} (${key}) is not an address of this machine`,
+      'Mail that would be sent from it waits in the queue.',
+      `Correct ${key}, or empty it so that the system chooses.`,
+    ),
+  );
 }
 
 /** The settings with every wait cut to what a check may take. */
@@ -143,7 +155,7 @@ function judgeAnswer(
   const secured = connection.tls === null ? 'without TLS' : `with ${connection.tls}`;
   const text = `the SMTP host ${place(endpoint)} answers in ${tookMs} ms, ${secured}${signedIn}`;
   const findings = [fine('smtp-host', text)];
-  const failedTls = trials.find(({ address }) => address === endpoint.address);
+  const failedTls = trials.find(({ stage }) => stage === 'starttls');
   if (failedTls !== undefined) {
     findings.push(
       warning(
@@ -209,6 +221,8 @@ export function mendFor({ kind, reply }: SessionProblem, { tls }: Endpoint): str
       return 'Enter another server than this one as smtp.host.name.';
     case 'not-greeted':
       return 'See that smtp.host.name and smtp.host.port are right, that it runs, and that no firewall is in between.';
+    case 'source-address':
+      return 'Correct smtp.sourceAddress4 and smtp.sourceAddress6, or empty them so that the system chooses.';
     case 'hello-refused':
     case 'lost':
       return 'Ask the operator of the SMTP host what it has against this server; see its log.';

@@ -42,6 +42,8 @@ export function buildSettings(values: ReadonlyMap<string, string>): Settings {
     allowPrivateAddresses: read(table.allowPrivateAddresses),
     ownNames: read(table.ownNames),
     ownAddresses: read(table.ownAddresses),
+    sourceAddress4: read(table.sourceAddress4),
+    sourceAddress6: read(table.sourceAddress6),
     bareNewline: read(table.bareNewline),
     minDataRate: read(table.minDataRate),
     submission: Object.freeze({

@@ -9,6 +9,7 @@ import { sessionsTable } from './sessions-table.ts';
 import { furtherSmtpHosts, senderHostsSetting, smtpHostTable } from './smtp-host-table.ts';
 import { phaseTimeouts } from './timeouts.ts';
 import {
+  addressOf,
   choice,
   choiceEntry,
   domainName,
@@ -202,6 +203,22 @@ const queueAndRouting = {
     default: '',
     help: 'Addresses, beside those of this machine, that lead to this server, such as the outside address of a NAT.',
     effect: NEXT_ATTEMPT,
+  }),
+  sourceAddress4: setting({
+    key: 'smtp.sourceAddress4',
+    label: 'IPv4 address to send from',
+    type: addressOf(4),
+    default: '',
+    help: 'Address of this machine from which servers are called by IPv4, so that they see the one with the right reverse name. Empty: the system chooses. If it is not an address of this machine, mail waits and an alarm says so. Calls to this machine itself do not use it.',
+    effect: NEXT_CONNECTION,
+  }),
+  sourceAddress6: setting({
+    key: 'smtp.sourceAddress6',
+    label: 'IPv6 address to send from',
+    type: addressOf(6),
+    default: '',
+    help: 'The same for IPv6. Worth setting where the system changes its IPv6 address by itself (privacy extensions): servers want a fixed one with a reverse name.',
+    effect: NEXT_CONNECTION,
   }),
   bareNewline: setting({
     key: 'smtp.bareNewline',

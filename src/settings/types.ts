@@ -2,6 +2,7 @@
  * The types a setting's value can have. A type knows how to read a text, how to write it in canonical form
  * (stored, printed and accepted), and how it looks in JSON and TOML.
  */
+import { isIP } from 'node:net';
 import { canonicalDomain } from '../mail/address.ts';
 import { parseIpAddress, parseRelayNetwork } from './networks.ts';
 import {
@@ -185,6 +186,24 @@ export const ipAddress: EntryType<string> = {
   parse: parseIpAddress,
   format: (value) => value,
 };
+
+/** One address of this family, in its usual form; '' for none. */
+export function addressOf(family: 4 | 6): SettingType<string> {
+  const example = family === 4 ? '192.0.2.1' : '2001:db8::1';
+  return {
+    name: 'address',
+    unit: '',
+    range: `an IPv${family} address; empty for none`,
+    parse: (text) => {
+      if (text.trim() === '') return parsed('');
+      const address = parseIpAddress(text.trim());
+      if (address.ok && isIP(address.value) === family) return address;
+      return unparsed(`not an IPv${family} address`, example);
+    },
+    format: (value) => value,
+    toJson: (value) => value,
+  };
+}
 
 export const domainName: EntryType<string> = {
   range: 'host names',

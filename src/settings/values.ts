@@ -108,6 +108,9 @@ export interface Settings {
   readonly allowPrivateAddresses: boolean;
   readonly ownNames: readonly string[];
   readonly ownAddresses: readonly string[];
+  /** Addresses of this machine to send from; '' where the system chooses. */
+  readonly sourceAddress4: string;
+  readonly sourceAddress6: string;
   readonly bareNewline: 'refuse' | 'normalise';
   /** Bytes a second that data must average. */
   readonly minDataRate: number;

@@ -8,10 +8,10 @@
  *
  * and keeps the wait of `session.phase`, anew whenever `session.repliesSeen` grew or the phase changed.
  */
-import { type Failure, failure } from '../mail/failure.ts';
 import type { Reply } from '../mail/reply.ts';
 import { ReplyParser } from './reply-parser.ts';
 import { mailParameters, type PassedOn, rcptParameters } from './sender-dsn.ts';
+import { needsUtf8, parseExtensions } from './sender-extensions.ts';
 
 /** What the session waits for now; the waits of RFC 5321 §4.5.3.2. `ready` and `ended` wait for nothing. */
 export type SenderPhase =
@@ -41,6 +41,8 @@ export interface SenderSessionOptions {
   readonly loopback: boolean;
   /** Only ask about recipients: no DATA. */
   readonly probe?: boolean;
+  /** Says HELO at once, to a server that drops the connection at EHLO. */
+  readonly heloOnly?: boolean;
 }
 
 /** Why a connection can be used no further. */
@@ -49,7 +51,8 @@ export interface SessionProblem {
    * `not-greeted`: closed, silent or refusing before 220. `self`: we greeted ourselves. `lost`: closed, timed
    * out, 421 or not SMTP after 220. `hello-refused`: EHLO and HELO both. `tls-failed`: STARTTLS or its
    * handshake, or a certificate that had to be verified and is not. `tls-unavailable`: required and not offered. `credentials`: AUTH refused, not offered, or the
-   * password must not be sent over this connection. `auth-deferred`: 4yz to AUTH.
+   * password must not be sent over this connection. `auth-deferred`: 4yz to AUTH. `source-address`: no connection, for
+   * the address to call from is not ours.
    */
   readonly kind:
     | 'not-greeted'
@@ -59,10 +62,13 @@ export interface SessionProblem {
     | 'tls-failed'
     | 'tls-unavailable'
     | 'credentials'
-    | 'auth-deferred';
+    | 'auth-deferred'
+    | 'source-address';
   readonly phase: SenderPhase;
   readonly reply: Reply | null;
   readonly text: string;
+  /** The other side closed the connection without a word. */
+  readonly closed?: true;
 }
 
 /** One message for up to 100 recipients. */
@@ -150,6 +156,11 @@ export class SenderSession {
     return this.#secure;
   }
 
+  /** EHLO was left out, so that what the server can do is not known. */
+  get heloOnly(): boolean {
+    return this.#options.heloOnly === true;
+  }
+
   receive(bytes: Uint8Array): void {
     if (this.#state === 'ended' || this.#handshaking) return;
     this.#parser.push(bytes);
@@ -180,9 +191,9 @@ export class SenderSession {
     return output;
   }
 
-  /** The connection is closed or a wait has run out. */
-  lost(reason: string): void {
-    this.#fail(this.#lossKind(), reason, null);
+  /** The connection is closed (by the other side: `closed`) or a wait has run out. */
+  lost(reason: string, closed = false): void {
+    this.#fail(this.#lossKind(), reason, null, closed);
   }
 
   tlsStarted(secure: { readonly verified: boolean }): void {
@@ -275,6 +286,10 @@ export class SenderSession {
 
   #hello(): void {
     this.#extensions = new Map();
+    if (this.#options.heloOnly === true) {
+      this.#helo();
+      return;
+    }
     this.#send(`EHLO ${this.#options.hostname}`, 'ehlo', (reply) => {
       if (!isPositive(reply)) return this.#helo();
       this.#extensions = parseExtensions(reply.lines);
@@ -442,9 +457,10 @@ export class SenderSession {
     return this.phase === 'starttls' ? 'tls-failed' : 'lost';
   }
 
-  #fail(kind: SessionProblem['kind'], text: string, reply: Reply | null): void {
+  #fail(kind: SessionProblem['kind'], text: string, reply: Reply | null, closed = false): void {
     if (this.#state === 'ended') return;
-    const problem: SessionProblem = { kind, phase: this.#handling ?? this.phase, reply, text };
+    const phase = this.#handling ?? this.phase;
+    const problem: SessionProblem = { kind, phase, reply, text, ...(closed ? { closed } : {}) };
     // Accepted at RCPT is not yet delivered: only refusals are known now.
     const results = this.#results.map((result) => (result?.accepted === true ? null : result));
     this.#state = 'ended';
@@ -458,48 +474,6 @@ export class SenderSession {
   }
 }
 
-/**
- * Why a message cannot be given to a server with these extensions, as a final failure; null when it can. It
- * is never changed to fit (RFC 6152 §3, RFC 6531 §3.3, RFC 1870 §6.1).
- */
-export function unsendable(
-  transaction: Transaction,
-  extensions: ReadonlyMap<string, string>,
-): Failure | null {
-  const limit = Number(extensions.get('SIZE') ?? '0');
-  if (limit > 0 && transaction.sizeBytes > limit) {
-    const text = `The message has ${transaction.sizeBytes} bytes and the server takes at most ${limit}`;
-    return failure(552, '5.3.4', text);
-  }
-  if (hasUtf8Address(transaction) && !extensions.has('SMTPUTF8')) {
-    return failure(553, '5.6.7', 'The server does not take addresses with characters outside ASCII');
-  }
-  if (transaction.eightBit && !extensions.has('8BITMIME')) {
-    return failure(554, '5.6.3', 'The message has 8-bit content and the server takes 7-bit messages only');
-  }
-  return null;
-}
-
-function hasUtf8Address(transaction: Transaction): boolean {
-  return [transaction.sender, ...transaction.recipients].some((address) => /[^\x00-\x7f]/.test(address));
-}
-
-function needsUtf8(transaction: Transaction): boolean {
-  return transaction.smtputf8 || hasUtf8Address(transaction);
-}
-
 function isPositive(reply: Reply): boolean {
   return reply.code >= 200 && reply.code < 300;
-}
-
-/** The lines of a reply to EHLO after the first (RFC 5321 §4.1.1.1); `AUTH=` is an old spelling. */
-function parseExtensions(lines: readonly string[]): Map<string, string> {
-  const extensions = new Map<string, string>();
-  for (const line of lines.slice(1)) {
-    const [keyword = '', ...parameters] = line.trim().split(/[ =]+/);
-    const known = extensions.get(keyword.toUpperCase());
-    const text = parameters.join(' ');
-    extensions.set(keyword.toUpperCase(), known === undefined ? text : `${known} ${text}`);
-  }
-  return extensions;
 }

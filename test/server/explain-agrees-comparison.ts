@@ -264,7 +264,9 @@ export class Comparison {
     const foretold = route.hosts.flatMap(({ name, port, addresses }) =>
       addresses.map((address) => `${name} ${address} ${port}`),
     );
-    const dialled = (attempt.hosts ?? []).map(({ host, address, port }) => `${host} ${address} ${port}`);
+    const calls = (attempt.hosts ?? []).map(({ host, address, port }) => `${host} ${address} ${port}`);
+    // A server that drops EHLO is called twice.
+    const dialled = calls.filter((call, index) => call !== calls[index - 1]);
     assert.deepEqual(dialled, foretold.slice(0, dialled.length), 'dialled in the order foretold');
     assert.ok(dialled.length > 0 || foretold.length === 0, 'what was foretold was dialled');
     for (const trial of attempt.hosts ?? []) this.#assertReached(trial);

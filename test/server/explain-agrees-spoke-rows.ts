@@ -86,7 +86,7 @@ const TALKED = ['mail', 'rcpt', 'data', 'end'] as const;
 const stageOf = (stage: PeerStage) => (stage === 'end' ? 'data-end' : stage) as Heard['stage'];
 
 const LOST: readonly Behaviour[] = [
-  behaviour('lost at EHLO', { ehlo: 'close' }, ['ehlo', /closed/], '4.4.2'),
+  behaviour('lost at EHLO', { ehlo: 'close', helo: 'close' }, ['ehlo', /closed/], '4.4.2'),
   behaviour('timed out at EHLO', { ehlo: 'silent' }, ['ehlo', /did not answer within 1 s/], '4.4.2', {
     'smtp.timeout.ehlo': '1s',
   }),

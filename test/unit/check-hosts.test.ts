@@ -144,7 +144,7 @@ describe('the SMTP host', () => {
     ['does not speak TLS', {}, { tls: 'implicit' }, /port \d+: /, /465/],
     ['refuses to talk', { at: { greeting: '554 5.7.1 Go away' } }, {}, /554 5\.7\.1 Go away/, /firewall/],
     ['refuses EHLO and HELO', { at: { ehlo: '550 No', helo: '550 No' } }, {}, /550 No/, /operator/],
-    ['hangs up', { at: { ehlo: 'close' } }, {}, /closed the connection/, /operator/],
+    ['hangs up', { at: { ehlo: 'close', helo: 'close' } }, {}, /closed the connection/, /operator/],
     ['is this server', { hostname: 'me.test' }, {}, /our own name/, /another server/],
   ];
   for (const [what, script, host, text, mend] of failures) {

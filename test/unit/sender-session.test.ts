@@ -4,12 +4,12 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { DotStuffer, END_OF_DATA_BYTES } from '../../src/smtp/dot-stuffing.ts';
 import { ReplyParser } from '../../src/smtp/reply-parser.ts';
+import { unsendable } from '../../src/smtp/sender-extensions.ts';
 import {
   type SenderAction,
   SenderSession,
   type SenderSessionOptions,
   type Transaction,
-  unsendable,
 } from '../../src/smtp/sender-session.ts';
 
 describe('ReplyParser', () => {

@@ -26,7 +26,12 @@ const UNREACHABLE: [string, PeerScript][] = [
 ];
 
 const SPOKE: [string, PeerScript, string][] = [
-  ['lost after EHLO', { at: { ehlo: 'close' } }, '4.4.2'],
+  ['lost after EHLO and HELO', { at: { ehlo: 'close', helo: 'close' } }, '4.4.2'],
+  ['421 to EHLO', { at: { ehlo: '421 4.3.2 Later' } }, '4.4.2'],
+  ['421 to HELO', { at: { ehlo: '500 what', helo: '421 4.3.2 Later' } }, '4.4.2'],
+  ['421 to MAIL', { at: { mail: '421 4.3.2 Later' } }, '4.4.2'],
+  ['421 to DATA', { at: { data: '421 4.3.2 Later' } }, '4.4.2'],
+  ['421 to the final dot', { at: { end: '421 4.3.2 Later' } }, '4.4.2'],
   ['EHLO and HELO refused', { at: { ehlo: '550 no', helo: '550 no' } }, '4.4.2'],
   ['lost at MAIL', { at: { mail: 'close' } }, '4.4.2'],
   ['timed out after the final dot', { at: { end: 'silent' } }, '4.4.2'],
@@ -117,7 +122,7 @@ describe('the server spoke', () => {
       quick(world);
       world.fallback = () => assert.fail('fallback must not be asked');
       const id = await world.send({ to: ['x@far.test'] });
-      assert.equal(second.sessions.length, 1);
+      assert.ok(second.sessions.length > 0);
       assert.equal(world.queue.recipients(id)[0]?.lastKind, 'spoke');
       assert.equal(world.notices.length, 0);
 
@@ -151,6 +156,28 @@ describe('the server spoke', () => {
     await world.send({ to: ['x@far.test'] });
     const hosts = world.queue.events('attempt')[0]?.detail.hosts as { possiblyDuplicate?: boolean }[];
     assert.equal(hosts[0]?.possiblyDuplicate, true);
+  });
+
+  it('a 421 to the final dot is no such doubt', async (t) => {
+    const closing = await peer(t, { at: { end: '421 4.3.2 Later' } });
+    const world = makeWorld(t, () => route([host(closing)]));
+    await world.send({ to: ['x@far.test'] });
+    const hosts = world.queue.events('attempt')[0]?.detail.hosts as { possiblyDuplicate?: boolean }[];
+    assert.equal(hosts[0]?.possiblyDuplicate, undefined);
+  });
+
+  it('421 in the middle of the recipients: who was refused is, the others wait', async (t) => {
+    for (const extensions of [['PIPELINING'], []]) {
+      const far = await peer(t, {
+        extensions,
+        recipients: { 'no@far.test': '550 5.1.1 Unknown', 'last@far.test': '421 4.7.0 Too many' },
+      });
+      const world = makeWorld(t, () => route([host(far)]));
+      const id = await world.send({ to: ['a@far.test', 'no@far.test', 'last@far.test', 'b@far.test'] });
+      const states = world.queue.recipients(id).map(({ state }) => state);
+      assert.deepEqual(states, ['queued', 'failed', 'queued', 'queued']);
+      assert.equal(far.messages.length, 0);
+    }
   });
 });
 
@@ -186,6 +213,80 @@ describe('5xx is final', () => {
     assert.equal(good.messages.length, 1);
     assert.equal(world.notices.length, 1);
     assert.equal(world.notices[0]?.recipients[0]?.address, 'no@far.test');
+  });
+});
+
+describe('a server that drops EHLO', () => {
+  it('is called once more with HELO', async (t) => {
+    for (const drop of ['close', 'reset']) {
+      const old = await peer(t, { at: { ehlo: drop } });
+      const world = makeWorld(t, () => route([host(old)]));
+      const id = await world.send({ to: ['x@far.test'] });
+      assert.equal(world.queue.recipients(id)[0]?.state, 'delivered');
+      assert.deepEqual(old.sessions[1]?.commands.slice(0, 2), ['HELO me.test', 'MAIL FROM:<a@sender.test>']);
+      const hosts = world.queue.events('attempt')[0]?.detail.hosts as { stage: string }[];
+      assert.deepEqual(
+        hosts.map(({ stage }) => stage),
+        ['ehlo', 'data-end'],
+      );
+    }
+  });
+
+  it('is not called with HELO where TLS or signing in is needed', async (t) => {
+    const old = await peer(t, { at: { ehlo: 'close' } });
+    for (const changes of [{ tls: 'required' }, { username: 'u', password: 'p' }] as const) {
+      const world = makeWorld(t, () => smtpHostRoute(old, changes));
+      await world.send({ to: ['x@far.test'] });
+    }
+    assert.ok(old.sessions.every(({ commands }) => !commands.some((line) => line.startsWith('HELO'))));
+    assert.equal(old.messages.length, 0);
+  });
+
+  it('is not taken to be unable to take 8-bit content', async (t) => {
+    const old = await peer(t, { at: { ehlo: 'close' } });
+    const world = makeWorld(t, () => route([host(old)]));
+    const id = await world.send({ to: ['x@far.test'], changes: { eightBit: true } });
+    assert.equal(world.queue.recipients(id)[0]?.state, 'queued');
+    assert.equal(world.notices.length, 0);
+  });
+});
+
+describe('a message too large for a server', () => {
+  const SMALL: PeerScript = { extensions: ['SIZE 10'] };
+
+  it('goes by another MX that takes it, and the timeline says why', async (t) => {
+    const small = await peer(t, SMALL);
+    const large = await peer(t);
+    const world = makeWorld(t, () => route([host(small, 1), host(large, 2)]));
+    const id = await world.send({ to: ['x@far.test'] });
+    assert.equal(world.queue.recipients(id)[0]?.state, 'delivered');
+    assert.ok(!small.sessions[0]?.commands.some((line) => line.startsWith('MAIL')));
+    const hosts = world.queue.events('attempt')[0]?.detail.hosts as { reply: string }[];
+    assert.match(hosts[0]?.reply ?? '', /^The message has \d+ bytes and the server takes at most 10$/);
+  });
+
+  it('fails at once with 5.3.4 where no other takes it, reachable or not', async (t) => {
+    const small = await peer(t, SMALL);
+    for (const other of [small, await closedPort()]) {
+      const world = makeWorld(t, () => route([host(small, 1), host(other, 2)]));
+      world.fallback = () => assert.fail('fallback must not be asked');
+      const id = await world.send({ to: ['x@far.test'] });
+      assert.equal(world.queue.recipients(id)[0]?.state, 'failed');
+      assert.equal(world.notices[0]?.recipients[0]?.status, '5.3.4');
+    }
+  });
+
+  it('waits where another one only put it off', async (t) => {
+    const small = await peer(t, SMALL);
+    const later = await peer(t, { at: { mail: '451 4.3.1 Later' } });
+    for (const order of [
+      [small, later],
+      [later, small],
+    ]) {
+      const world = makeWorld(t, () => route(order.map((one, n) => host(one, n))));
+      const id = await world.send({ to: ['x@far.test'] });
+      assert.equal(world.queue.recipients(id)[0]?.state, 'queued');
+    }
   });
 });
 

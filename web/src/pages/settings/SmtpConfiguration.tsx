@@ -39,6 +39,8 @@ const GROUPS: Readonly<Record<string, Group>> = {
   'smtp.mx.allowPrivateAddresses': 'routing',
   'smtp.ownNames': 'routing',
   'smtp.ownAddresses': 'routing',
+  'smtp.sourceAddress4': 'routing',
+  'smtp.sourceAddress6': 'routing',
   'smtp.hopLimit': 'incoming',
   'smtp.unknownUserNotice': 'incoming',
   'smtp.unknownUserNoticeRate': 'incoming',
