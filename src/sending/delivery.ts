@@ -7,7 +7,7 @@ import { replyText } from '../mail/reply.ts';
 import type { Route, Target } from '../routing/contract.ts';
 import type { SmtpHost } from '../settings/values.ts';
 import { missesTls } from '../smtp/sender-dsn.ts';
-import { unsendable } from '../smtp/sender-extensions.ts';
+import { limitsOf, unsendable } from '../smtp/sender-extensions.ts';
 import type { RecipientResult, SessionProblem } from '../smtp/sender-session.ts';
 import type { BodyReader, NewEvent, QueuedMessage, QueuedRecipient } from '../storage/contract.ts';
 import { type Endpoint, endpointsOf } from './connect.ts';
@@ -211,12 +211,15 @@ export class Delivery {
     addresses: readonly Endpoint[],
     pooled: PeerConnection | null,
     tally: RouteTally,
+    /** Recipients this server has answered for; the others need another connection when one was full. */
+    asked = new Set<number>(),
   ): Promise<{ readonly outcome: Outcome; readonly done: readonly Endpoint[] }> {
     const [first] = addresses;
+    const someLeft = () => !this.#isCut() && this.#pending().some(({ index }) => !asked.has(index));
     if (pooled !== null && first !== undefined) {
-      const problem = await this.#talk(first, pooled, tally);
+      const problem = await this.#talk(first, pooled, tally, asked);
       // A server may close a connection that waited; that says nothing of this message.
-      if (problem === null || problem.phase !== 'mail' || this.#withdrawn)
+      if (problem === null ? !someLeft() : problem.phase !== 'mail' || this.#withdrawn)
         return { outcome: this.#account(first, problem, tally), done: [first] };
     }
     const toDial = addresses.filter((endpoint) => !this.#isKnownDead(endpoint, tally));
@@ -237,10 +240,10 @@ export class Delivery {
     this.#trials.push(...opened.trials);
     if (!opened.ok) return { outcome: this.#account(endpoint, opened.problem, tally), done };
     this.#context.dead.remove(endpoint);
-    return {
-      outcome: this.#account(endpoint, await this.#talk(endpoint, opened.connection, tally), tally),
-      done,
-    };
+    const problem = await this.#talk(endpoint, opened.connection, tally, asked);
+    const outcome = this.#account(endpoint, problem, tally);
+    if (problem !== null || !someLeft()) return { outcome, done };
+    return { outcome: (await this.#tryHost([endpoint], null, tally, asked)).outcome, done };
   }
 
   #isKnownDead(endpoint: Endpoint, tally: RouteTally): boolean {
@@ -287,14 +290,16 @@ export class Delivery {
     endpoint: Endpoint,
     connection: PeerConnection,
     tally: RouteTally,
+    asked: Set<number>,
   ): Promise<SessionProblem | null> {
     const { signal, pool } = this.#context;
     const onStop = () => connection.destroy('The server is stopping');
     signal.addEventListener('abort', onStop);
-    const asked = new Set<number>();
+    const { rcptMax } = limitsOf(connection.session.extensions);
     try {
-      for (;;) {
-        const batch = this.#sendable(endpoint, connection, asked, tally).slice(0, MAX_RECIPIENTS);
+      while (!connection.isFull) {
+        const sendable = this.#sendable(endpoint, connection, asked, tally);
+        const batch = sendable.slice(0, Math.min(MAX_RECIPIENTS, rcptMax));
         if (batch.length === 0) break;
         const body = await this.#openBody();
         if (body === null) break;
