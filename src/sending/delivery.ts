@@ -17,6 +17,7 @@ import { attemptEvent, fallbackEvent } from './events.ts';
 import {
   emptyTally,
   isCredentialRefusal,
+  isDoubtful,
   isPolicyRefusal,
   isTooManyRecipients,
   judgeProblem,
@@ -349,8 +350,7 @@ export class Delivery {
     const words = problem?.reply ?? (problem === null ? last?.reply : null) ?? null;
     const reply = words === null ? (problem?.text ?? '') : replyText(words);
     const trial = makeTrial(endpoint, stage, connection.tls, reply, startedAt);
-    // A 421 to the final dot says that it was not taken; silence says nothing.
-    const unsure = problem?.phase === 'data-end' && problem.reply === null;
+    const unsure = problem !== null && isDoubtful(problem);
     this.#trials.push(unsure ? { ...trial, possiblyDuplicate: true } : trial);
     if (unreadable !== null)
       this.#decideRest(ownTrouble(`The stored message could not be read: ${unreadable}`));
