@@ -9,7 +9,7 @@ import { whyNoFallback } from '../routing/router.ts';
 import { destinationRule } from '../settings/destination-rules.ts';
 import type { Settings, SmtpHost } from '../settings/values.ts';
 import { missesTls } from '../smtp/sender-dsn.ts';
-import { unsendable } from '../smtp/sender-extensions.ts';
+import { limitsOf, unsendable } from '../smtp/sender-extensions.ts';
 import type { RecipientResult, SessionProblem } from '../smtp/sender-session.ts';
 import type { BodyReader, NewEvent, QueuedMessage, QueuedRecipient } from '../storage/contract.ts';
 import { type Endpoint, endpointsOf } from './connect.ts';
@@ -19,6 +19,7 @@ import { attemptEvent, fallbackEvent } from './events.ts';
 import {
   emptyTally,
   isCredentialRefusal,
+  isDoubtful,
   isPolicyRefusal,
   isTooManyRecipients,
   judgeProblem,
@@ -333,12 +334,14 @@ export class Delivery {
     pooled: PeerConnection | null,
     tally: RouteTally,
     lane: Lane,
+    /** Recipients this server has answered for; the others need another connection when one was full. */
+    asked = new Set<number>(),
   ): Promise<{ readonly outcome: Outcome; readonly done: readonly Endpoint[] }> {
     const [first] = addresses;
     if (pooled !== null && first !== undefined) {
-      const problem = await this.#talk(first, pooled, tally, lane);
+      const problem = await this.#talk(first, pooled, tally, lane, asked);
       // A server may close a connection that waited; that says nothing of this message.
-      if (problem === null || problem.phase !== 'mail' || this.#withdrawn)
+      if (problem === null ? !this.#someLeft(asked) : problem.phase !== 'mail' || this.#withdrawn)
         return { outcome: this.#account(first, problem, tally, lane), done: [first] };
     }
     const toDial = addresses.filter((endpoint) => !this.#isKnownDead(endpoint, tally));
@@ -348,7 +351,7 @@ export class Delivery {
       return { outcome: 'stop', done: [] };
     }
     const dead = addresses.filter((one) => !toDial.includes(one));
-    const { outcome, done } = await this.#dialHost(toDial, tally, lane);
+    const { outcome, done } = await this.#dialHost(toDial, tally, lane, asked);
     return { outcome, done: [...dead, ...done] };
   }
 
@@ -357,6 +360,7 @@ export class Delivery {
     addresses: readonly Endpoint[],
     tally: RouteTally,
     lane: Lane,
+    asked: Set<number>,
   ): Promise<{ readonly outcome: Outcome; readonly done: readonly Endpoint[] }> {
     this.#context.makeRoom();
     const { deps, signal } = this.#context;
@@ -384,8 +388,15 @@ export class Delivery {
     this.#hold(lane, opened.connection);
     countOpen(lane, endpoint.key, opened.connection);
     this.#context.dead.remove(endpoint);
-    const problem = await this.#talk(endpoint, opened.connection, tally, lane);
-    return { outcome: this.#account(endpoint, problem, tally, lane), done };
+    const problem = await this.#talk(endpoint, opened.connection, tally, lane, asked);
+    const outcome = this.#account(endpoint, problem, tally, lane);
+    if (problem !== null || !this.#someLeft(asked)) return { outcome, done };
+    return { outcome: (await this.#tryHost([endpoint], null, tally, lane, asked)).outcome, done };
+  }
+
+  /** There are recipients this server was not asked about: its last connection took no more. */
+  #someLeft(asked: ReadonlySet<number>): boolean {
+    return !this.#isCut() && this.#pending().some(({ index }) => !asked.has(index));
   }
 
   #noRoom(tally: RouteTally): { readonly outcome: Outcome; readonly done: readonly Endpoint[] } {
@@ -437,14 +448,15 @@ export class Delivery {
     connection: PeerConnection,
     tally: RouteTally,
     lane: Lane,
+    asked: Set<number>,
   ): Promise<SessionProblem | null> {
     const { signal } = this.#context;
     const onStop = () => connection.destroy('The server is stopping');
     signal.addEventListener('abort', onStop);
-    const asked = new Set<number>();
+    const { rcptMax } = limitsOf(connection.session.extensions);
     try {
-      for (;;) {
-        const most = this.#context.deps.settings().recipientsPerTransaction;
+      while (!connection.isFull) {
+        const most = Math.min(this.#context.deps.settings().recipientsPerTransaction, rcptMax);
         const batch = this.#sendable(endpoint, connection, asked, tally).slice(0, most);
         if (batch.length === 0) break;
         const body = await this.#openBody();
@@ -496,8 +508,7 @@ export class Delivery {
     const words = problem?.reply ?? (problem === null ? last?.reply : null) ?? null;
     const reply = words === null ? (problem?.text ?? '') : replyText(words);
     const trial = makeTrial(endpoint, stage, connection.tls, reply, startedAt);
-    // A 421 to the final dot says that it was not taken; silence says nothing.
-    const unsure = problem?.phase === 'data-end' && problem.reply === null;
+    const unsure = problem !== null && isDoubtful(problem);
     this.#trials.push(unsure ? { ...trial, possiblyDuplicate: true } : trial);
     if (unreadable !== null)
       this.#decideRest(ownTrouble(`The stored message could not be read: ${unreadable}`));

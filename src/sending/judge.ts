@@ -58,6 +58,13 @@ export function emptyTally(): RouteTally {
   return { spoke: null, held: null, unreachable: null, self: false, own: null };
 }
 
+/** Lost without a word after the final dot: the server may have the message (RFC 5321 §4.5.4.1). */
+export function isDoubtful({ kind, phase, reply }: SessionProblem): boolean {
+  return kind === 'lost' && phase === 'data-end' && reply === null;
+}
+
+const DOUBT = ' after the whole message was sent, so it may have arrived all the same';
+
 /** How a connection that never got ready, or was lost, counts. */
 export function judgeProblem(
   problem: SessionProblem,
@@ -70,7 +77,7 @@ export function judgeProblem(
   const reply = problem.reply === null ? null : replyText(problem.reply);
   const trouble = (kind: string, status: string): Trouble => {
     const text = reply === null ? problem.text : `${problem.text}: ${reply}`;
-    return { kind, status, text, host, reply };
+    return { kind, status, text: isDoubtful(problem) ? `${text}${DOUBT}` : text, host, reply };
   };
   switch (problem.kind) {
     case 'not-greeted':

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { describeError } from '../mail/failure.ts';
 import type { PhaseTimeouts, Settings } from '../settings/values.ts';
 import { DotStuffer, END_OF_DATA_BYTES } from '../smtp/dot-stuffing.ts';
+import { limitsOf } from '../smtp/sender-extensions.ts';
 import type {
   RecipientResult,
   SenderAction,
@@ -92,7 +93,12 @@ export class PeerConnection {
   }
 
   get usable(): boolean {
-    return this.#ended === null && this.session.phase === 'ready';
+    return this.#ended === null && this.session.phase === 'ready' && !this.isFull;
+  }
+
+  /** It has had as many messages as the server takes in a session (MAILMAX, RFC 9422). */
+  get isFull(): boolean {
+    return this.messages >= limitsOf(this.session.extensions).mailMax;
   }
 
   /** Bytes given to the socket and not yet taken by the system. */

@@ -21,6 +21,11 @@ export const NO_MAIL = reply(503, '5.5.1', 'Send MAIL first');
 export const NO_RCPT = reply(503, '5.5.1', 'Send RCPT first');
 export const MAIL_BEGUN = reply(503, '5.5.1', 'A message is already begun');
 export const CHUNKS_BEGUN = reply(503, '5.5.1', 'The message is being sent by BDAT');
+export const CHUNK_UNREADABLE = reply(
+  421,
+  '4.5.0',
+  'The size of the chunk cannot be read, closing the connection',
+);
 export const NO_VALID_RCPT = reply(554, '5.5.1', 'No valid recipients');
 export const TOO_LARGE = reply(552, '5.3.4', 'Message is larger than this server accepts');
 export const BARE_NEWLINE = reply(550, '5.5.2', 'CR or LF outside CRLF in the message');

@@ -422,7 +422,12 @@ export class ReceiverSession {
   /** The octets of a chunk follow whatever the answer is, so they are read even when it is refused. */
   #bdat(argument: string): Reply | null {
     const header = parseChunkHeader(argument);
-    if (!header.ok) return asReply(header.failure);
+    if (!header.ok) {
+      // Where the chunk ends is not known, and its octets must not be read as commands.
+      this.#send(asReply(header.failure));
+      this.#reset();
+      return this.#hangUp(replies.CHUNK_UNREADABLE);
+    }
     const refusal = this.#transaction?.refusal ?? notReady(this.#transaction);
     const message = this.#transaction?.message ?? null;
     if (refusal !== null || message !== null) {

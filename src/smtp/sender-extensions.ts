@@ -43,3 +43,20 @@ export function parseExtensions(lines: readonly string[]): Map<string, string> {
   }
   return extensions;
 }
+
+/** What one session and one transaction may hold by LIMITS (RFC 9422 §4); infinite where nothing is said. */
+export interface ServerLimits {
+  /** MAILMAX: transactions in a session. */
+  readonly mailMax: number;
+  /** RCPTMAX: recipients in a transaction. */
+  readonly rcptMax: number;
+}
+
+export function limitsOf(extensions: ReadonlyMap<string, string>): ServerLimits {
+  const words = (extensions.get('LIMITS') ?? '').toUpperCase().split(' ');
+  const read = (name: string) => {
+    const value = words[words.indexOf(name) + 1] ?? '';
+    return words.includes(name) && /^[1-9]\d{0,5}$/.test(value) ? Number(value) : Number.POSITIVE_INFINITY;
+  };
+  return { mailMax: read('MAILMAX'), rcptMax: read('RCPTMAX') };
+}

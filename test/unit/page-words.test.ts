@@ -28,6 +28,23 @@ test('sizes count 1,024, durations in the unit that reads best', () => {
   assert.doesNotMatch(localTimes('it waits until 2026-11-25T12:00:00.000Z.'), /T12:00/);
 });
 
+test('a connection lost after the final dot: the story says that the message may have arrived', () => {
+  const hosts = [
+    { host: 'mx.test', port: 25, address: '192.0.2.1', stage: 'data-end', possiblyDuplicate: true },
+  ];
+  const detail = { via: 'mx', fallback: null, durationMs: 1, mx: null, hosts };
+  const told = chapterOf({
+    at: new Date(NOW).toISOString(),
+    kind: 'attempt',
+    recipient: 'x@far.test',
+    ...detail,
+  });
+  assert.deepEqual(
+    told.trials.map(({ note }) => note),
+    ['The message may have arrived all the same.'],
+  );
+});
+
 test('an attempt is told with way, servers and replies; an unknown kind as it is', () => {
   const at = new Date(NOW).toISOString();
   const attempt = chapterOf({

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { DotStuffer, END_OF_DATA_BYTES } from '../../src/smtp/dot-stuffing.ts';
 import { ReplyParser } from '../../src/smtp/reply-parser.ts';
-import { unsendable } from '../../src/smtp/sender-extensions.ts';
+import { limitsOf, unsendable } from '../../src/smtp/sender-extensions.ts';
 import {
   type SenderAction,
   SenderSession,
@@ -401,6 +401,25 @@ describe('what a server cannot take', () => {
   for (const [what, changes, extensions, enhanced] of cases) {
     it(`${what}: ${enhanced ?? 'goes'}`, () => {
       assert.equal(unsendable({ ...MESSAGE, ...changes }, extensions)?.enhanced ?? null, enhanced);
+    });
+  }
+});
+
+describe('limitsOf', () => {
+  const none = Number.POSITIVE_INFINITY;
+  const cases: [string | null, number, number][] = [
+    [null, none, none],
+    ['', none, none],
+    ['MAILMAX 5 RCPTMAX 20', 5, 20],
+    ['rcptmax 20 RCPTDOMAINMAX 1', none, 20],
+    ['MAILMAX 0 RCPTMAX x', none, none],
+    ['MAILMAX', none, none],
+    ['MAILMAX 1000000', none, none],
+  ];
+  for (const [offered, mailMax, rcptMax] of cases) {
+    it(String(offered), () => {
+      const extensions = new Map(offered === null ? [] : [['LIMITS', offered]]);
+      assert.deepEqual(limitsOf(extensions), { mailMax, rcptMax });
     });
   }
 });

@@ -156,6 +156,7 @@ describe('the server spoke', () => {
     await world.send({ to: ['x@far.test'] });
     const hosts = world.queue.events('attempt')[0]?.detail.hosts as { possiblyDuplicate?: boolean }[];
     assert.equal(hosts[0]?.possiblyDuplicate, true);
+    assert.match(String(world.queue.events('deferred')[0]?.detail.reason), /may have arrived all the same/);
   });
 
   it('a 421 to the final dot is no such doubt', async (t) => {
@@ -164,6 +165,7 @@ describe('the server spoke', () => {
     await world.send({ to: ['x@far.test'] });
     const hosts = world.queue.events('attempt')[0]?.detail.hosts as { possiblyDuplicate?: boolean }[];
     assert.equal(hosts[0]?.possiblyDuplicate, undefined);
+    assert.doesNotMatch(String(world.queue.events('deferred')[0]?.detail.reason), /arrived/);
   });
 
   it('421 in the middle of the recipients: who was refused is, the others wait', async (t) => {

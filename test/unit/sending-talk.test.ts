@@ -318,3 +318,39 @@ describe('a message on its way', () => {
     assert.equal(world.notices.length, 0);
   });
 });
+
+describe('LIMITS (RFC 9422)', () => {
+  const to = Array.from({ length: 5 }, (_, n) => `x${n}@far.test`);
+
+  it('RCPTMAX: as many recipients in a transaction as the server takes', async (t) => {
+    const far = await peer(t, { extensions: ['PIPELINING', 'LIMITS RCPTMAX=2'] });
+    const world = makeWorld(t, () => route([host(far)]));
+    const id = await world.send({ to });
+    assert.ok(world.queue.recipients(id).every(({ state }) => state === 'delivered'));
+    assert.deepEqual(
+      far.messages.map((message) => message.to.length),
+      [2, 2, 1],
+    );
+    assert.equal(far.sessions.length, 1);
+  });
+
+  it('MAILMAX: another connection for what is left, also where some are put off', async (t) => {
+    const far = await peer(t, {
+      extensions: ['PIPELINING', 'LIMITS MAILMAX=2 RCPTMAX=1'],
+      recipients: { 'x1@far.test': '450 4.2.0 Later' },
+    });
+    const world = makeWorld(t, () => route([host(far)]));
+    const id = await world.send({ to });
+    const states = world.queue.recipients(id).map(({ state }) => state);
+    assert.deepEqual(states, ['delivered', 'queued', 'delivered', 'delivered', 'delivered']);
+    assert.equal(far.sessions.length, 3);
+    await world.send({ to: ['y@far.test'] });
+    const mails = far.sessions.map(
+      ({ commands }) => commands.filter((line) => line.startsWith('MAIL')).length,
+    );
+    assert.ok(
+      mails.every((count) => count <= 2),
+      mails.join(', '),
+    );
+  });
+});

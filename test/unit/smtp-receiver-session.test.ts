@@ -96,7 +96,7 @@ test('each command in each state', () => {
       '250 2.0.0',
       '451 4.3.1',
     ],
-    ['BDAT', ...Array<string>(7).fill('501 5.5.4')],
+    ['BDAT', ...Array<string>(7).fill('501 5.5.4, 421 4.5.0')],
     ['RSET', ...Array<string>(7).fill('250 2.0.0')],
     ['RSET x', ...Array<string>(7).fill('501 5.5.4')],
     ['NOOP', ...Array<string>(7).fill('250 2.0.0')],
@@ -218,6 +218,14 @@ test('BDAT: chunks, refusals and their bytes', () => {
   const reset = run([`${ENVELOPE}BDAT 3\r\noldRSET\r\n${MAIL}${RCPT}BDAT 5 LAST\r\nnew\r\n`]);
   assert.deepEqual(reset.messages, ['new\r\n']);
   assert.equal(reset.log.filter((entry) => entry.includes('reset')).length, 1);
+});
+
+test('BDAT without a size that can be read ends the session: its octets are no commands', () => {
+  for (const argument of ['', ' x', ' -1', ' 5 MORE', ' 0x10', ` ${'9'.repeat(16)}`]) {
+    const outcome = run([`${ENVELOPE}BDAT${argument}\r\nMAIL FROM:<other@example.com>\r\nNOOP\r\n`]);
+    assert.deepEqual(statuses(outcome.output).slice(-2), ['501 5.5.4', '421 4.5.0'], argument);
+    assert.deepEqual(outcome.messages, []);
+  }
 });
 
 test('BDAT the host refuses: each chunk is told so until LAST or RSET, then a new message may begin', () => {
