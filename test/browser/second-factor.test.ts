@@ -2,10 +2,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Page } from 'playwright-core';
-import { ADMIN, assertNoComplaints, barriers, pageAddress, startSignedIn } from '../support/browser.ts';
+import {
+  ADMIN,
+  assertNoComplaints,
+  barriers,
+  openPage,
+  pageAddress,
+  signIn,
+  startSignedIn,
+} from '../support/browser.ts';
 import { codesOf, getBanned, wrongCode } from '../support/totp.ts';
 
 const FADED_MS = 400;
+const OWNER = { name: 'anna@example.test', password: 'secret-password' };
 
 async function noBarrier(page: Page, what: string): Promise<void> {
   await page.waitForTimeout(FADED_MS); // until a window has faded in: half a colour has half a contrast
@@ -18,9 +27,9 @@ async function signOut(page: Page): Promise<void> {
   await page.getByLabel('Password', { exact: true }).waitFor();
 }
 
-async function password(page: Page): Promise<void> {
-  await page.getByLabel('Name', { exact: true }).fill(ADMIN.name);
-  await page.getByLabel('Password', { exact: true }).fill(ADMIN.password);
+async function password(page: Page, person: typeof OWNER = ADMIN): Promise<void> {
+  await page.getByLabel('Name', { exact: true }).fill(person.name);
+  await page.getByLabel('Password', { exact: true }).fill(person.password);
   await page.getByRole('button', { name: 'Sign in' }).click();
   await page.getByRole('heading', { name: 'Second step' }).waitFor();
 }
@@ -30,8 +39,14 @@ async function enterCode(page: Page, code: string): Promise<void> {
   await page.getByRole('button', { name: 'Continue' }).click();
 }
 
+interface Enrolled {
+  readonly secret: string;
+  readonly codes: string[];
+  readonly recovery: string[];
+}
+
 /** Sets it up as a person does; what the app and the paper in the safe then hold. */
-async function enrol(page: Page): Promise<{ secret: string; codes: string[]; recovery: string[] }> {
+async function enrol(page: Page, person: typeof OWNER = ADMIN): Promise<Enrolled> {
   await page.getByRole('button', { name: 'Your account' }).click();
   await page.getByRole('menuitem', { name: 'Second factor' }).click();
   await page.getByRole('button', { name: 'Set it up' }).click();
@@ -39,7 +54,7 @@ async function enrol(page: Page): Promise<{ secret: string; codes: string[]; rec
   await dialog.getByLabel('Your present password').fill('not it at all');
   await dialog.getByRole('button', { name: 'Continue' }).click();
   await dialog.getByText(/present password is wrong/).waitFor();
-  await dialog.getByLabel('Your present password').fill(ADMIN.password);
+  await dialog.getByLabel('Your present password').fill(person.password);
   await dialog.getByRole('button', { name: 'Continue' }).click();
   await dialog.getByRole('img', { name: 'QR code' }).waitFor();
   await noBarrier(page, 'scanning');
@@ -95,6 +110,42 @@ test('a second factor is set up, asked for at the sign-in, replaced by a recover
   await dialog.getByRole('button', { name: 'Turn off' }).click();
   await page.getByRole('button', { name: 'Set it up' }).waitFor();
   assertNoComplaints(here);
+});
+
+test('the owner of an account sets it up and signs in with a code; an administrator resets it', async (t) => {
+  const here = await startSignedIn(t, {
+    domains: ['example.test'],
+    accounts: [{ address: 'boss@example.test' }, { address: OWNER.name }],
+  });
+  if (here === null) return;
+  const { cmail, browser, page: boss } = here;
+  const watched = await openPage(browser);
+  const { page } = watched;
+  await signIn(page, cmail, '/', OWNER);
+  await page.getByRole('heading', { level: 1, name: 'Messages' }).waitFor();
+  const { secret, codes } = await enrol(page, OWNER);
+  await page.getByText('Mail programs cannot ask for a code').waitFor();
+  await noBarrier(page, "turned on, at the owner's");
+
+  await signOut(page);
+  await password(page, OWNER);
+  await enterCode(page, wrongCode(secret));
+  await page.getByText(/code is wrong/).waitFor();
+  await enterCode(page, codes[1] ?? '');
+  await page.getByRole('link', { name: 'Password, sign-ins' }).click();
+  await page.getByRole('row', { name: /Refused wrong code This page/ }).waitFor();
+
+  await boss.goto(pageAddress(cmail, '/accounts'));
+  await boss.getByRole('row', { name: /anna@example\.test Second factor on/ }).waitFor();
+  await boss.getByRole('button', { name: `Actions: ${OWNER.name}` }).click();
+  await boss.getByRole('menuitem', { name: 'Reset the second factor' }).click();
+  await boss.getByRole('dialog').getByRole('button', { name: 'Reset the second factor' }).click();
+  await boss.getByText(`The second factor of ${OWNER.name} is off.`).waitFor();
+  await boss.getByText('Second factor on').waitFor({ state: 'detached' });
+  await page.reload();
+  await page.getByRole('button', { name: 'Set it up' }).waitFor();
+  assertNoComplaints(here);
+  assertNoComplaints(watched);
 });
 
 test("another administrator's second factor is reset", async (t) => {

@@ -2,6 +2,7 @@
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { type AnswerOf, call, type RowOf } from './client.ts';
 import { pagesOf } from './pages.ts';
+import { useSession } from './session.ts';
 
 export type SessionRow = RowOf<'GET /sessions'>;
 export type TokenRow = RowOf<'GET /tokens'>;
@@ -79,24 +80,35 @@ export function useAdministratorChanges() {
   };
 }
 
+/** That of whoever is signed in: an administrator, or the owner of an account. */
 export function useSecondFactor() {
+  const own = useSession()?.kind === 'account';
   return useQuery({
     queryKey: [...KEY, 'second-factor'],
-    queryFn: () => call('GET /second-factor'),
+    queryFn: () => call(own ? 'GET /me/second-factor' : 'GET /second-factor'),
   });
 }
 
 export function useSecondFactorChanges() {
+  const own = useSession()?.kind === 'account';
   return {
-    begin: useChange((password: string) => call('POST /second-factor', { body: { password } })),
-    confirm: useChange((code: string) => call('POST /second-factor/confirm', { body: { code } })),
-    turnOff: useChange((body: { readonly password: string; readonly code: string }) =>
-      call('POST /second-factor/off', { body }),
+    begin: useChange((password: string) =>
+      call(own ? 'POST /me/second-factor' : 'POST /second-factor', { body: { password } }),
     ),
-    reset: useChange((name: string) =>
-      call('DELETE /administrators/:name/second-factor', { params: { name } }),
+    confirm: useChange((code: string) =>
+      call(own ? 'POST /me/second-factor/confirm' : 'POST /second-factor/confirm', { body: { code } }),
+    ),
+    turnOff: useChange((body: { readonly password: string; readonly code: string }) =>
+      call(own ? 'POST /me/second-factor/off' : 'POST /second-factor/off', { body }),
     ),
   };
+}
+
+/** Turns that of another administrator off. */
+export function useResetSecondFactor() {
+  return useChange((name: string) =>
+    call('DELETE /administrators/:name/second-factor', { params: { name } }),
+  );
 }
 
 export function useBans() {

@@ -85,6 +85,9 @@ export function useAccountChanges() {
     setEnabled: useChange(({ address, enabled }: { readonly address: string; readonly enabled: boolean }) =>
       call('PATCH /accounts/:address', { params: { address }, body: { enabled } }),
     ),
+    resetSecondFactor: useChange((address: string) =>
+      call('DELETE /accounts/:address/second-factor', { params: { address } }),
+    ),
     setForward: useChange(({ address, forward }: Pick<AccountRow, 'address' | 'forward'>) =>
       call('PATCH /accounts/:address', { params: { address }, body: { forward } }),
     ),

@@ -106,6 +106,6 @@ export const common = {
     codeHelp: 'No phone at hand? A recovery code will do as well; each works once.',
     codeSubmit: 'Continue',
     back: 'Start again',
-    codeLost: 'Phone and recovery codes lost? Another administrator can reset the second factor.',
+    codeLost: 'Phone and recovery codes lost? An administrator can reset your second factor.',
   },
 } as const;

@@ -65,6 +65,12 @@ export const directory = {
     stopForwardTitle: (address: string) => `Turn off the forwarding of ${address}?`,
     stopForwardText:
       'Its mail stays in its mailbox again. Its owner can see that, and can set another forward.',
+    factorOn: 'Second factor on',
+    resetFactor: 'Reset the second factor',
+    resetFactorTitle: (address: string) => `Reset the second factor of ${address}?`,
+    resetFactorText:
+      'Its owner then signs in to this page with the password alone, until it is set up anew. Do it when phone and recovery codes are lost, and make sure that it is the owner who asks.',
+    factorReset: (address: string) => `The second factor of ${address} is off.`,
     forwardStopped: (address: string) => `${address} forwards nothing any more.`,
     remove: 'Remove',
     removeTitle: (address: string) => `Remove ${address}?`,

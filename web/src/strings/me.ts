@@ -84,6 +84,10 @@ export const me = {
     fresh: 'New password',
     done: 'Your password was changed. You are signed out everywhere else on this page.',
     programs: 'Mail programs that use your own password ask for the new one.',
+    factor: 'Second factor',
+    factorPrograms:
+      'It protects this page. Mail programs cannot ask for a code, and your own password goes on to work in them: give each program an app password instead, and enter your own password only here.',
+    toPrograms: 'Make an app password',
     signIns: 'Sign-ins',
     signInsHelp:
       'The last 200. If one is not yours, change the password and revoke the app password it names.',

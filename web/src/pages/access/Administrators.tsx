@@ -4,7 +4,7 @@ import {
   type AdministratorRow,
   useAdministratorChanges,
   useAdministrators,
-  useSecondFactorChanges,
+  useResetSecondFactor,
 } from '../../api/access.ts';
 import { useSession } from '../../api/session.ts';
 import { Dialog } from '../../parts/Dialog.tsx';
@@ -181,7 +181,7 @@ function PasswordDialog({ row, mine, onClose }: OneProps & { readonly mine: bool
 }
 
 function ResetDialog({ row, onClose }: OneProps) {
-  const { reset } = useSecondFactorChanges();
+  const reset = useResetSecondFactor();
   const submit = async () => {
     await reset.mutateAsync(row.name);
     toast(words.resetDone(row.name));

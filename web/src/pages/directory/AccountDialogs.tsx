@@ -14,7 +14,15 @@ const words = t.directory.accounts;
 export type AccountTask =
   | { readonly kind: 'add'; readonly domain: string }
   | {
-      readonly kind: 'password' | 'quota' | 'enable' | 'disable' | 'postmaster' | 'remove' | 'unforward';
+      readonly kind:
+        | 'password'
+        | 'quota'
+        | 'enable'
+        | 'disable'
+        | 'postmaster'
+        | 'remove'
+        | 'unforward'
+        | 'resetFactor';
       readonly account: AccountRow;
     };
 
@@ -33,6 +41,7 @@ export function AccountDialogs({ task, domains, onClose }: AccountDialogsProps) 
   if (kind === 'password') return <PasswordDialog account={account} onClose={onClose} />;
   if (kind === 'quota') return <QuotaDialog account={account} onClose={onClose} />;
   if (kind === 'unforward') return <UnforwardDialog account={account} onClose={onClose} />;
+  if (kind === 'resetFactor') return <ResetFactorDialog account={account} onClose={onClose} />;
   if (kind === 'remove') return <RemoveDialog account={account} onClose={onClose} />;
   return <PlainDialog kind={kind} account={account} onClose={onClose} />;
 }
@@ -166,6 +175,26 @@ function UnforwardDialog({ account: { address, forward }, onClose }: OneProps) {
       onSubmit={submit}
     >
       <p>{words.stopForwardText}</p>
+    </Dialog>
+  );
+}
+
+function ResetFactorDialog({ account: { address }, onClose }: OneProps) {
+  const { resetSecondFactor } = useAccountChanges();
+  const submit = async () => {
+    await resetSecondFactor.mutateAsync(address);
+    toast(words.factorReset(address));
+  };
+  return (
+    <Dialog
+      title={words.resetFactorTitle(address)}
+      opened
+      onClose={onClose}
+      submit={words.resetFactor}
+      danger
+      onSubmit={submit}
+    >
+      <p>{words.resetFactorText}</p>
     </Dialog>
   );
 }

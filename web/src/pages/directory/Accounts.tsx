@@ -126,12 +126,13 @@ const COLUMNS: readonly Column<AccountRow>[] = [
   {
     key: 'address',
     label: words.address,
-    cell: ({ address, isPostmaster, forward }) => (
+    cell: ({ address, isPostmaster, forward, secondFactor }) => (
       <>
         <span className="row">
           <span className="break">{address}</span>
           {isPostmaster && <Mark tone="info">{words.postmaster}</Mark>}
         </span>
+        {secondFactor && <div className="dim small">{words.factorOn}</div>}
         {forward !== null && (
           <div className="dim small break">{words.forwards(forward.targets.join(', '), forward.keep)}</div>
         )}
@@ -176,6 +177,7 @@ function AccountMenu({
         {item('quota', words.changeQuota)}
         {account.enabled ? item('disable', words.disable) : item('enable', words.enable)}
         {account.forward !== null && item('unforward', words.stopForward)}
+        {account.secondFactor && item('resetFactor', words.resetFactor)}
         {!account.isPostmaster && item('postmaster', words.makePostmaster)}
         {!account.isPostmaster && item('remove', words.remove)}
       </Menu.Dropdown>

@@ -2,9 +2,11 @@ import { Button, PasswordInput } from '@mantine/core';
 import { type FormEvent, useState } from 'react';
 import { type SignInRow, useOwnChanges, useSignIns } from '../../api/me.ts';
 import { useSession, useSignOut } from '../../api/session.ts';
+import { Link } from '../../app/Link.tsx';
 import { Dialog } from '../../parts/Dialog.tsx';
 import { Mark, ProblemNote } from '../../parts/Note.tsx';
 import { Answer, Empty, Page, Panel } from '../../parts/Page.tsx';
+import { SecondFactorPanel } from '../../parts/SecondFactorPanel.tsx';
 import { Strength } from '../../parts/Strength.tsx';
 import { type Column, Table } from '../../parts/Table.tsx';
 import { Time } from '../../parts/Time.tsx';
@@ -13,7 +15,7 @@ import { t } from '../../strings.ts';
 
 const words = t.me.password;
 
-/** The own password, and who signed in with it. */
+/** The own password, the second factor, and who signed in. */
 export default function Password() {
   const signOut = useSignOut();
   const [leaving, setLeaving] = useState(false);
@@ -29,6 +31,11 @@ export default function Password() {
     >
       <div className="stack">
         <PasswordForm />
+        <SecondFactorPanel title={words.factor}>
+          <p className="dim small">
+            {words.factorPrograms} <Link href="/programs">{words.toPrograms}</Link>
+          </p>
+        </SecondFactorPanel>
         <SignIns />
       </div>
       {leaving && (
