@@ -15,6 +15,7 @@ import {
   unsendable,
 } from '../smtp/sender-session.ts';
 import type { BodyReader, NewEvent, QueuedMessage, QueuedRecipient } from '../storage/contract.ts';
+import { isTlsReport } from '../trust/report-source.ts';
 import { type Endpoint, endpointsOf } from './connect.ts';
 import type { ConnectionPool } from './connection-pool.ts';
 import type { DeadAddresses } from './dead-addresses.ts';
@@ -176,7 +177,9 @@ export class Delivery {
   async #tryServers(route: Route): Promise<RouteTally> {
     const tally = emptyTally();
     const { domain } = this.#work.target;
-    const policies = this.#context.deps.tlsPolicies;
+    // RFC 8460 §3: a report of TLS failures goes out in spite of them, and is not counted in the next one.
+    const isReport = isTlsReport(this.#work.message.source);
+    const policies = isReport ? undefined : this.#context.deps.tlsPolicies;
     const endpoints = this.#inOrder(await applyPolicies(endpointsOf(route), { route, domain, policies }));
     if (endpoints.length === 0) tally.unreachable = 'no address that may be dialled';
     const pooled = this.#context.pool.take(firstChoice(endpoints));
@@ -235,8 +238,9 @@ export class Delivery {
     }
     this.#context.makeRoom();
     const { deps, signal } = this.#context;
-    const { hostname, settings } = deps;
-    const opened = await openConnection({ endpoint, hostname, settings, signal });
+    const { hostname, settings, observeTls } = deps;
+    const observe = observeTls === undefined ? {} : { observe: observeTls };
+    const opened = await openConnection({ endpoint, hostname, settings, signal, ...observe });
     this.#trials.push(...opened.trials);
     if (!opened.ok) return this.#account(endpoint, opened.problem, tally);
     this.#context.dead.remove(endpoint);

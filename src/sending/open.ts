@@ -3,7 +3,7 @@
 import { replyText } from '../mail/reply.ts';
 import type { CurrentSettings } from '../settings/values.ts';
 import { type SenderPhase, SenderSession, type SessionProblem } from '../smtp/sender-session.ts';
-import type { TlsPolicy } from '../trust/contract.ts';
+import type { TlsFailureType, TlsOutcome, TlsPolicy } from '../trust/contract.ts';
 import { dial, type Endpoint, isLoopback } from './connect.ts';
 import { PeerConnection } from './talk.ts';
 
@@ -29,6 +29,8 @@ export interface OpenRequest {
   readonly hostname: string;
   readonly settings: CurrentSettings;
   readonly signal: AbortSignal;
+  /** Told how TLS went, for the reports (RFC 8460); absent: it does not count. */
+  readonly observe?: (outcome: TlsOutcome) => void;
 }
 
 export type Opened =
@@ -51,16 +53,52 @@ const SESSION_LEVELS = {
 export async function openConnection(request: OpenRequest): Promise<Opened> {
   const { endpoint } = request;
   const refused = endpoint.policy?.refused ?? null;
-  if (refused !== null) return keptAway(endpoint, refused);
+  if (refused !== null) {
+    observe(request, null, endpoint.policy?.reported?.failure ?? 'validation-failure');
+    return keptAway(endpoint, refused);
+  }
   const tls = endpoint.policy === null ? endpoint.tls : SESSION_LEVELS[endpoint.policy.level];
   const first = await call(request, tls);
   if (first.ok || first.problem.kind !== 'tls-failed' || tls !== 'opportunistic') return first;
-  const again = await call(request, 'none');
+  // The first call is what is reported: this one has no TLS because that one failed.
+  const again = await call({ ...request, observe: () => undefined }, 'none');
   return { ...again, trials: [...first.trials.map(withClearNext), ...again.trials] };
 }
 
 function withClearNext(trial: Trial): Trial {
   return { ...trial, reply: `${trial.reply}; called once more, in clear` };
+}
+
+/** One session for the reports. What failed before TLS could be asked for says nothing of it. */
+function observeSession(
+  request: OpenRequest,
+  ourAddress: string | null,
+  connection: PeerConnection,
+  problem: SessionProblem | null,
+): void {
+  const policy = request.endpoint.policy;
+  const { secured } = connection;
+  if (secured !== null) {
+    // Without a policy, or with DANE records of no use, any certificate will do.
+    const strict = policy?.reported?.type === 'sts' || policy?.level === 'dane';
+    const failure = strict ? secured.failure : null;
+    observe(request, ourAddress, failure ?? policy?.reported?.failure ?? null);
+  } else if (problem === null || problem.kind === 'tls-unavailable') {
+    observe(request, ourAddress, 'starttls-not-supported');
+  } else if (problem.kind === 'tls-failed') {
+    observe(request, ourAddress, 'validation-failure');
+  }
+}
+
+function observe(
+  { endpoint, observe: tell }: OpenRequest,
+  sendingAddress: string | null,
+  failure: TlsFailureType | null,
+): void {
+  const policy = endpoint.policy?.reported;
+  if (policy === undefined || tell === undefined) return;
+  const { host: mxHost, address: mxAddress } = endpoint;
+  tell({ policy, mxHost, mxAddress, sendingAddress, failure });
 }
 
 /** A policy forbids this server: it is not even called. */
@@ -69,10 +107,8 @@ function keptAway(endpoint: Endpoint, text: string): Opened {
   return { ok: false, problem, trials: [makeTrial(endpoint, 'connect', null, text, performance.now())] };
 }
 
-async function call(
-  { endpoint, hostname, settings, signal }: OpenRequest,
-  tls: Endpoint['tls'] | 'encrypt',
-): Promise<Opened> {
+async function call(request: OpenRequest, tls: Endpoint['tls'] | 'encrypt'): Promise<Opened> {
+  const { endpoint, hostname, settings, signal } = request;
   const startedAt = performance.now();
   const failed = (problem: SessionProblem, secured: string | null): Opened => {
     const stage = problem.kind === 'not-greeted' && problem.phase === 'ended' ? 'connect' : problem.phase;
@@ -102,8 +138,10 @@ async function call(
   });
   const onStop = () => connection.destroy('The server is stopping');
   signal.addEventListener('abort', onStop);
+  const ourAddress = dialled.socket.localAddress ?? null;
   const problem = await connection.open();
   signal.removeEventListener('abort', onStop);
+  if (!signal.aborted) observeSession(request, ourAddress, connection, problem);
   return problem === null ? { ok: true, connection, trials: [] } : failed(problem, connection.tls);
 }
 

@@ -42,6 +42,8 @@ export interface Core {
   readonly dnsHealth: DnsHealth;
   readonly router: Router;
   readonly tlsPolicies: TlsPolicies;
+  /** False for an address that a name found in DNS must not lead us to. */
+  readonly mayDial: (address: string) => boolean;
   readonly decision: DecisionDependencies;
   readonly trace: Trace;
   readonly makeNotices: MakeNotices;
@@ -86,7 +88,16 @@ export async function openCore(config: NodeConfig, folder: DataFolder, log: Log)
   };
   return {
     ...{ config, folder, storage, storeAwayMs: awayMs, settings, resolver, dnsHealth },
-    ...{ router, tlsPolicies: tlsPolicies({ resolver, sts }), decision, trace, makeNotices, self, close },
+    ...{
+      router,
+      tlsPolicies: tlsPolicies({ resolver, sts }),
+      mayDial,
+      decision,
+      trace,
+      makeNotices,
+      self,
+      close,
+    },
   };
 }
 

@@ -89,7 +89,7 @@ describe('an MTA-STS policy', () => {
   }
 });
 
-class FakeStore implements TrustStore {
+class FakeStore implements Pick<TrustStore, 'stsPolicy' | 'keepStsPolicy'> {
   readonly kept = new Map<string, KeptStsPolicy>();
   away = false;
   async stsPolicy(domain: string): Promise<KeptStsPolicy | null> {

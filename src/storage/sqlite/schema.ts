@@ -176,9 +176,32 @@ CREATE TABLE sts_policy (
 CREATE INDEX sts_policy_by_end ON sts_policy (expires_at, domain);
 `;
 
+/** What is counted for TLS reports, and which report is due when. */
+const TLS_REPORTS = `
+CREATE TABLE tls_report (
+  day INTEGER NOT NULL, domain TEXT NOT NULL, due_at INTEGER NOT NULL, sent TEXT NOT NULL DEFAULT '',
+  PRIMARY KEY (day, domain)
+) WITHOUT ROWID;
+CREATE INDEX tls_report_by_due ON tls_report (due_at);
+CREATE TABLE tls_count (
+  day INTEGER NOT NULL, domain TEXT NOT NULL, key TEXT NOT NULL, detail TEXT NOT NULL, sessions INTEGER NOT NULL,
+  PRIMARY KEY (day, domain, key)
+) WITHOUT ROWID;
+`;
+
 /** Step n brings a store from version n to n + 1; a step that was released is never edited. */
 export const MIGRATIONS: readonly string[] = [
-  ...[VERSION_1, VERSION_2, ACCESS_AND_SEARCH, CREDENTIALS, OWNER, HOLD_AUTHOR, DSN, STS_POLICIES],
+  ...[
+    VERSION_1,
+    VERSION_2,
+    ACCESS_AND_SEARCH,
+    CREDENTIALS,
+    OWNER,
+    HOLD_AUTHOR,
+    DSN,
+    STS_POLICIES,
+    TLS_REPORTS,
+  ],
 ];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 
