@@ -34,8 +34,6 @@ export async function composeReport(mail: ReportMail): Promise<Buffer> {
     },
     { key: 'Date', value: mailDate(mail.now) },
     { key: 'Message-ID', value: `<${mail.name}@${hostname}>` },
-    { key: 'TLS-Report-Domain', value: report.domain },
-    { key: 'TLS-Report-Submitter', value: hostname },
     { key: 'Auto-Submitted', value: 'auto-generated' },
     { key: 'MIME-Version', value: '1.0' },
   ]);
@@ -50,7 +48,9 @@ export async function composeReport(mail: ReportMail): Promise<Buffer> {
     .setHeader('Content-Disposition', 'attachment')
     .setHeader('Content-Transfer-Encoding', 'base64')
     .setContent(gzipped);
-  return root.build();
+  // The library would write their names in letters of another size.
+  const fields = `TLS-Report-Domain: ${report.domain}\r\nTLS-Report-Submitter: ${hostname}\r\n`;
+  return Buffer.concat([Buffer.from(fields), await root.build()]);
 }
 
 /** Decided and sent like any other mail; nobody is told when it cannot be delivered. */
