@@ -81,8 +81,8 @@ function observeSession(
   if (secured !== null) {
     // Without a policy, or with DANE records of no use, any certificate will do.
     const strict = policy?.reported?.type === 'sts' || policy?.level === 'dane';
-    const failure = strict ? secured.failure : null;
-    observe(request, ourAddress, failure ?? policy?.reported?.failure ?? null);
+    // A policy that could not be had says nothing of certificates.
+    observe(request, ourAddress, policy?.reported?.failure ?? (strict ? secured.failure : null));
   } else if (problem === null || problem.kind === 'tls-unavailable') {
     observe(request, ourAddress, 'starttls-not-supported');
   } else if (problem.kind === 'tls-failed') {
