@@ -7,8 +7,8 @@ import { describeError } from '../mail/failure.ts';
 import type { Route } from '../routing/contract.ts';
 import type { RuleTls } from '../settings/destination-rules.ts';
 import type { Settings, SmtpHost, TlsMode } from '../settings/values.ts';
-import type { TlsPolicy } from '../trust/contract.ts';
-import { checkTlsa } from '../trust/tlsa.ts';
+import type { TlsFailureType, TlsPolicy } from '../trust/contract.ts';
+import { checkTlsa, tlsaFailureType } from '../trust/tlsa.ts';
 
 const MAX_HOSTS = 5;
 const MAX_ADDRESSES = 10;
@@ -81,6 +81,8 @@ export interface Secured {
   readonly version: string;
   /** Why it is not verified. */
   readonly problem: string | null;
+  /** The same as TLS reports call it. */
+  readonly failure: TlsFailureType | null;
   /** Why the policy allows no mail over it; null when it does. */
   readonly refused: string | null;
 }
@@ -172,18 +174,31 @@ function securedBy(socket: TLSSocket, policy: TlsPolicy | null): Secured {
         ? null
         : describeError(socket.authorizationError);
   const verified = problem === null;
+  const failure =
+    problem === null
+      ? null
+      : policy?.level === 'dane'
+        ? tlsaFailureType(problem)
+        : certificateFailure(String(socket.authorizationError));
   if (policy === null || !strict)
     return {
       verified,
       text: `${version} ${verified ? 'verified' : 'unverified'}`,
       version,
       problem,
+      failure,
       refused: null,
     };
   const whom = BY_WHOM[policy.source];
   const refused = verified ? null : `The certificate is not the one that ${whom} asks for: ${problem}`;
   const text = verified ? `${version}, verified by ${whom}` : `${version}, not verified by ${whom}`;
-  return { verified, text, version, problem, refused };
+  return { verified, text, version, problem, failure, refused };
+}
+
+/** By Node's code of what is wrong with a certificate. */
+function certificateFailure(code: string): TlsFailureType {
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return 'certificate-host-mismatch';
+  return code === 'CERT_HAS_EXPIRED' ? 'certificate-expired' : 'certificate-not-trusted';
 }
 
 /** Certificates looked at of one chain. */

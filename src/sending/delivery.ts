@@ -12,6 +12,7 @@ import { missesTls } from '../smtp/sender-dsn.ts';
 import { limitsOf, unsendable } from '../smtp/sender-extensions.ts';
 import type { RecipientResult, SessionProblem } from '../smtp/sender-session.ts';
 import type { BodyReader, NewEvent, QueuedMessage, QueuedRecipient } from '../storage/contract.ts';
+import { isTlsReport } from '../trust/report-source.ts';
 import { type Endpoint, endpointsOf } from './connect.ts';
 import type { ConnectionPool } from './connection-pool.ts';
 import type { DeadAddresses } from './dead-addresses.ts';
@@ -282,7 +283,9 @@ export class Delivery {
   /** Every server of a route in turn, until nobody is left to deliver to. */
   async #tryServers(route: Route, lane: Lane, tally: RouteTally): Promise<void> {
     const { domain } = this.#work.target;
-    const policies = this.#context.deps.tlsPolicies;
+    // RFC 8460 §3: a report of TLS failures goes out in spite of them, and is not counted in the next one.
+    const isReport = isTlsReport(this.#work.message.source);
+    const policies = isReport ? undefined : this.#context.deps.tlsPolicies;
     const endpoints = this.#inOrder(await applyPolicies(endpointsOf(route), { route, domain, policies }));
     if (endpoints.length === 0) tally.unreachable = 'no address that may be dialled';
     const pooled = this.#context.pool.take(firstChoice(endpoints), lane);
@@ -364,9 +367,10 @@ export class Delivery {
   ): Promise<{ readonly outcome: Outcome; readonly done: readonly Endpoint[] }> {
     this.#context.makeRoom();
     const { deps, signal } = this.#context;
-    const { hostname, settings } = deps;
+    const { hostname, settings, observeTls } = deps;
+    const observe = observeTls === undefined ? {} : { observe: observeTls };
     for (const { key } of addresses) count(lane.opening, key, 1);
-    const { taken, failed, trials } = await openFirst(addresses, { hostname, settings, signal });
+    const { taken, failed, trials } = await openFirst(addresses, { hostname, settings, signal, ...observe });
     for (const { key } of addresses) count(lane.opening, key, -1);
     this.#trials.push(...trials);
     const others = failed.filter(({ endpoint, problem }) => !this.#isCrowded(endpoint, problem, lane));

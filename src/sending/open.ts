@@ -8,7 +8,7 @@ import {
   type SenderSessionOptions,
   type SessionProblem,
 } from '../smtp/sender-session.ts';
-import type { TlsPolicy } from '../trust/contract.ts';
+import type { TlsFailureType, TlsOutcome, TlsPolicy } from '../trust/contract.ts';
 import { type Dialled, dial, type Endpoint, isLoopback } from './connect.ts';
 import { raceAddresses } from './race.ts';
 import { PeerConnection } from './talk.ts';
@@ -35,6 +35,8 @@ export interface OpenRequest {
   readonly hostname: string;
   readonly settings: CurrentSettings;
   readonly signal: AbortSignal;
+  /** Told how TLS went, for the reports (RFC 8460); absent: it does not count. */
+  readonly observe?: (outcome: TlsOutcome) => void;
 }
 
 export type Opened =
@@ -67,7 +69,7 @@ export interface FirstOpened {
 export async function openConnection(request: OpenRequest): Promise<Opened> {
   const { endpoint } = request;
   const refused = endpoint.policy?.refused ?? null;
-  if (refused !== null) return keptAway(endpoint, refused);
+  if (refused !== null) return keptAway(request, refused);
   const startedAt = performance.now();
   return goOn(request, await dialOne(request, levelOf(endpoint)), startedAt);
 }
@@ -79,7 +81,7 @@ export async function openFirst(
 ): Promise<FirstOpened> {
   const kept = endpoints.find(({ policy }) => (policy?.refused ?? null) !== null);
   if (kept !== undefined) {
-    const opened = keptAway(kept, kept.policy?.refused ?? '');
+    const opened = keptAway({ ...request, endpoint: kept }, kept.policy?.refused ?? '');
     return { taken: { endpoint: kept, opened }, failed: [], trials: [] };
   }
   const { settings, signal } = request;
@@ -98,8 +100,42 @@ export async function openFirst(
   return { taken: { endpoint, opened }, failed, trials };
 }
 
+/** One session for the reports. What failed before TLS could be asked for says nothing of it. */
+function observeSession(
+  request: OpenRequest,
+  ourAddress: string | null,
+  connection: PeerConnection,
+  problem: SessionProblem | null,
+): void {
+  const policy = request.endpoint.policy;
+  const { secured } = connection;
+  if (secured !== null) {
+    // Without a policy, or with DANE records of no use, any certificate will do.
+    const strict = policy?.reported?.type === 'sts' || policy?.level === 'dane';
+    // A policy that could not be had says nothing of certificates.
+    observe(request, ourAddress, policy?.reported?.failure ?? (strict ? secured.failure : null));
+  } else if (problem === null || problem.kind === 'tls-unavailable') {
+    observe(request, ourAddress, 'starttls-not-supported');
+  } else if (problem.kind === 'tls-failed') {
+    observe(request, ourAddress, 'validation-failure');
+  }
+}
+
+function observe(
+  { endpoint, observe: tell }: OpenRequest,
+  sendingAddress: string | null,
+  failure: TlsFailureType | null,
+): void {
+  const policy = endpoint.policy?.reported;
+  if (policy === undefined || tell === undefined) return;
+  const { host: mxHost, address: mxAddress } = endpoint;
+  tell({ policy, mxHost, mxAddress, sendingAddress, failure });
+}
+
 /** A policy forbids this server, at all its addresses: it is not even called. */
-function keptAway(endpoint: Endpoint, text: string): Opened {
+function keptAway(request: OpenRequest, text: string): Opened {
+  const { endpoint } = request;
+  observe(request, null, endpoint.policy?.reported?.failure ?? 'validation-failure');
   const problem: SessionProblem = { kind: 'tls-unavailable', phase: 'ended', reply: null, text };
   return { ok: false, problem, trials: [makeTrial(endpoint, 'connect', null, text, performance.now())] };
 }
@@ -128,7 +164,10 @@ async function goOn(request: OpenRequest, dialled: Dialled, startedAt: number): 
   const manner = first.ok ? null : otherManner(request.endpoint, first.problem, startedTls);
   if (manner === null) return first;
   const againAt = performance.now();
-  const again = await greet(request, manner, await dialOne(request, manner.tls), againAt);
+  // What is reported of TLS is the first call: the one in clear has none because that one failed.
+  const { observe: told, ...untold } = request;
+  const next = manner.tls === 'none' || told === undefined ? untold : request;
+  const again = await greet(next, manner, await dialOne(request, manner.tls), againAt);
   const trials = manner.tls === 'none' ? first.trials.map(withClearNext) : first.trials;
   return { ...again, trials: [...trials, ...again.trials] };
 }
@@ -149,11 +188,12 @@ function otherManner(endpoint: Endpoint, problem: SessionProblem, startedTls: bo
 }
 
 async function greet(
-  { endpoint, hostname, settings, signal }: OpenRequest,
+  request: OpenRequest,
   manner: Manner,
   dialled: Dialled,
   startedAt: number,
 ): Promise<Opened> {
+  const { endpoint, hostname, settings, signal } = request;
   const failed = (problem: SessionProblem, secured: string | null): Opened => {
     const stage = problem.phase === 'ended' && problem.kind !== 'tls-failed' ? 'connect' : problem.phase;
     const reply = problem.reply === null ? problem.text : replyText(problem.reply);
@@ -178,8 +218,10 @@ async function greet(
   });
   const onStop = () => connection.destroy('The server is stopping');
   signal.addEventListener('abort', onStop);
+  const ourAddress = dialled.socket.localAddress ?? null;
   const problem = await connection.open();
   signal.removeEventListener('abort', onStop);
+  if (!signal.aborted) observeSession(request, ourAddress, connection, problem);
   return problem === null ? { ok: true, connection, trials: [] } : failed(problem, connection.tls);
 }
 

@@ -4,7 +4,7 @@ import type { MakeNotices } from '../notices/contract.ts';
 import type { Routes, Target } from '../routing/contract.ts';
 import type { CurrentSettings } from '../settings/values.ts';
 import type { MessageSource, NewRecipient, QueuedRecipient, QueueStore } from '../storage/contract.ts';
-import type { TlsPolicies } from '../trust/contract.ts';
+import type { TlsOutcome, TlsPolicies } from '../trust/contract.ts';
 
 /** A queued recipient decided again by today's directory and settings. Never "relaying denied". */
 export type Redecision =
@@ -30,6 +30,8 @@ export type Redecide = (
 export interface SenderDependencies {
   /** What TLS servers found by MX must have; absent: what they offer. */
   readonly tlsPolicies?: TlsPolicies;
+  /** Told of each session under such a policy. Never throws. */
+  readonly observeTls?: (outcome: TlsOutcome) => void;
   readonly store: QueueStore;
   readonly settings: CurrentSettings;
   readonly routes: Routes;

@@ -44,6 +44,8 @@ export interface Core {
   readonly dnsHealth: DnsHealth;
   readonly router: Router;
   readonly tlsPolicies: TlsPolicies;
+  /** False for an address that a name found in DNS must not lead us to. */
+  readonly mayDial: (address: string) => boolean;
   readonly decision: DecisionDependencies;
   readonly trace: Trace;
   readonly makeNotices: MakeNotices;
@@ -88,8 +90,17 @@ export async function openCore(config: NodeConfig, folder: DataFolder, log: Log)
   };
   return {
     ...{ config, folder, storage, storeAwayMs: awayMs, settings, resolver, dnsHealth },
-    ...{ router, tlsPolicies: tlsPolicies({ resolver, sts }), decision, trace, makeNotices, self, close },
     secondFactors: new SecondFactors(storage, secretKey),
+    ...{
+      router,
+      tlsPolicies: tlsPolicies({ resolver, sts }),
+      mayDial,
+      decision,
+      trace,
+      makeNotices,
+      self,
+      close,
+    },
   };
 }
 

@@ -15,6 +15,8 @@ import { SmtpServer } from '../receiving/smtp-server.ts';
 import { Submission } from '../receiving/submission.ts';
 import { Sender, type SenderOptions } from '../sending/sender.ts';
 import { NODE_LEASE_MS } from '../storage/nodes-contract.ts';
+import type { TlsOutcome } from '../trust/contract.ts';
+import { reportPoster } from '../trust/report-post.ts';
 import { issuedFile, openAcme } from './acme-service.ts';
 import { createAdminContext, portMend, type Running } from './admin-context.ts';
 import { type Endpoint, endpointText, type ListenerName, type NodeConfig, PAGE_FOLDER } from './config.ts';
@@ -22,6 +24,8 @@ import { type Core, openCore } from './core.ts';
 import { type DataFolder, openDataFolder, removePidFile, writePidFile } from './data-folder.ts';
 import { followChanges } from './follow-changes.ts';
 import { createLog, type Log } from './log.ts';
+import { mailReport } from './tls-report-message.ts';
+import { TlsReports } from './tls-reports.ts';
 import { TlsService } from './tls-service.ts';
 import { programVersion } from './version.ts';
 
@@ -47,6 +51,7 @@ interface Parts {
   readonly sender: Sender;
   readonly traffic: TrafficCounter;
   readonly tls: TlsService;
+  readonly tlsReports: TlsReports;
   /** Null without [tls.acme]. */
   readonly acme: Acme | null;
   readonly signIn: SignIn;
@@ -117,11 +122,18 @@ async function openCertificates(
 function assemble(core: Core, { tls, acme }: Pick<Parts, 'tls' | 'acme'>, log: Log): Parts {
   const { storage, settings, config, decision, trace } = core;
   const current = settings.current;
+  const tlsReports = new TlsReports({
+    ...{ store: storage, resolver: core.resolver, hostname: config.hostname, log },
+    settings: () => current().tlsReports,
+    mail: (...report) => mailReport(core, ...report),
+    post: reportPoster({ resolver: core.resolver, mayDial: core.mayDial }),
+  });
   const outgoing = {
     store: storage,
     settings: current,
     routes: core.router,
     tlsPolicies: core.tlsPolicies,
+    observeTls: (outcome: TlsOutcome) => tlsReports.count(outcome),
     redecide: createRedecide(decision, current),
     makeNotices: core.makeNotices,
     hostname: config.hostname,
@@ -152,7 +164,8 @@ function assemble(core: Core, { tls, acme }: Pick<Parts, 'tls' | 'acme'>, log: L
     tls,
     isProxy,
   });
-  return { core, smtp, pop3, sender, traffic, tls, acme, signIn, submission, control: null, admin: null };
+  const parts = { core, smtp, pop3, sender, traffic, tls, tlsReports, acme, signIn, submission };
+  return { ...parts, control: null, admin: null };
 }
 
 /** Signs in to collect mail. */
@@ -230,6 +243,7 @@ async function goLive(parts: Parts, folder: DataFolder, running: Running, log: L
   core.storage.onQueued(() => sender.wake());
   sender.start();
   await acme?.start();
+  parts.tlsReports.start();
   sweepFromTimeToTime(core, log);
   // A way of its own: not the log, and only while nobody can sign in.
   const link = await parts.admin?.setupLink();
@@ -273,6 +287,10 @@ async function closeAll(parts: Parts, graceMs: number): Promise<void> {
   await Promise.all([parts.smtp.close(graceMs), parts.pop3.close(graceMs), parts.sender.stop(graceMs)]);
   const late = new AbortController();
   const limit = sleep(STORE_CLOSE_MS, undefined, { signal: late.signal }).catch(() => undefined);
-  await Promise.race([parts.core.close(), limit]);
+  const atRest = async (): Promise<void> => {
+    await parts.tlsReports.close();
+    await parts.core.close();
+  };
+  await Promise.race([atRest(), limit]);
   late.abort();
 }

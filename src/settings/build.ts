@@ -55,6 +55,7 @@ export function buildSettings(values: ReadonlyMap<string, string>): Settings {
     ownersPage: read(table.ownersPage),
     externalForwards: read(table.externalForwards),
     rewriteForwardedSender: read(table.rewriteForwardedSender),
+    tlsReports: Object.freeze({ on: read(table.tlsReports), contact: read(table.tlsReportsContact) }),
     strangers: Object.freeze({
       sessions: Object.freeze({
         total: read(table.sessionsTotal),

@@ -2,7 +2,7 @@
 import { parseAddress } from '../mail/address.ts';
 import { setting } from './definition.ts';
 import { parsed, unparsed } from './text.ts';
-import { type EntryType, integer, list, onOff, seconds } from './types.ts';
+import { type EntryType, integer, list, onOff, type SettingType, seconds } from './types.ts';
 
 const NEXT_MESSAGE = 'From the next message.';
 const NEXT_CONNECTION = 'From the next connection.';
@@ -78,6 +78,35 @@ export const ownersTable = {
     default: 'on',
     help: 'Mail from elsewhere that an alias, a catch-all, a forward or an account here hands on to another server leaves with an envelope sender of the forwarding domain (SRS), so that it passes the SPF check there; notices about it come back here and are handed on to who sent it. What the recipient reads, From and everything else, stays. Off: it leaves with its own sender, and servers that check SPF may refuse it.',
     effect: 'From the next attempt of every queued message, also of those already waiting.',
+  }),
+};
+
+/** One address, or none. */
+const contactAddress: SettingType<string> = {
+  name: 'address',
+  unit: '',
+  range: 'a mail address; empty for postmaster of this server',
+  parse: (text) => (text.trim() === '' ? parsed('') : mailAddress.parse(text.trim())),
+  format: (value) => value,
+  toJson: (value) => value,
+};
+
+export const reportsTable = {
+  tlsReports: setting({
+    key: 'smtp.tlsReports',
+    label: 'TLS reports',
+    type: onOff(),
+    default: 'on',
+    help: 'Counts how TLS went on connections to servers found by MX, and once a day tells each domain that asks for it (TXT record _smtp._tls, RFC 8460) how many went well and what failed. No addresses of people and nothing of messages is told.',
+    effect: 'At once.',
+  }),
+  tlsReportsContact: setting({
+    key: 'smtp.tlsReportsContact',
+    label: 'Contact in TLS reports',
+    type: contactAddress,
+    default: '',
+    help: 'The address that TLS reports come from and that is named in them for questions. Empty: postmaster at the name of this server.',
+    effect: 'From the next report.',
   }),
 };
 

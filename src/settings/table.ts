@@ -4,7 +4,7 @@
  */
 import { type AnySetting, setting } from './definition.ts';
 import { destinationRulesType } from './destination-rules.ts';
-import { ownersTable, strangersTable, submissionTable } from './people-table.ts';
+import { ownersTable, reportsTable, strangersTable, submissionTable } from './people-table.ts';
 import { sessionsTable } from './sessions-table.ts';
 import { furtherSmtpHosts, senderHostsSetting, smtpHostTable } from './smtp-host-table.ts';
 import { phaseTimeouts } from './timeouts.ts';
@@ -254,6 +254,7 @@ export const table = {
   ...queueAndRouting,
   ...submissionTable,
   ...ownersTable,
+  ...reportsTable,
   ...strangersTable,
   ...phaseTimeouts,
 };

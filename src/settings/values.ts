@@ -121,6 +121,8 @@ export interface Settings {
   readonly externalForwards: boolean;
   /** Forwarded mail leaves with a sender of the forwarding domain (SRS). */
   readonly rewriteForwardedSender: boolean;
+  /** Reports of TLS to other domains (RFC 8460); `contact` is '' for the server's postmaster. */
+  readonly tlsReports: { readonly on: boolean; readonly contact: string };
   readonly strangers: StrangerSettings;
   readonly timeouts: PhaseTimeouts;
   readonly historyKeepMs: number;

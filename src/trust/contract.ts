@@ -22,6 +22,46 @@ export interface TlsPolicy {
   readonly servername: string | null;
   /** Names of which a certificate under a DANE trust anchor must have one (RFC 7672 §3.2.2). */
   readonly names: readonly string[];
+  /** How sessions under it are told of in TLS reports; absent where they are not. */
+  readonly reported?: ReportedPolicy;
+}
+
+/** What went wrong with TLS (RFC 8460 §4.3), as far as it can happen here. */
+export type TlsFailureType =
+  | 'starttls-not-supported'
+  | 'certificate-host-mismatch'
+  | 'certificate-expired'
+  | 'certificate-not-trusted'
+  | 'validation-failure'
+  | 'tlsa-invalid'
+  | 'dnssec-invalid'
+  | 'sts-policy-fetch-error'
+  | 'sts-policy-invalid'
+  | 'sts-webpki-invalid';
+
+/** A policy as a TLS report names it (RFC 8460 §4.4). */
+export interface ReportedPolicy {
+  /** The recipient domain: it gets the report. */
+  readonly domain: string;
+  /** For DANE the TLSA base domain, else the recipient domain (RFC 8460 §1.1). */
+  readonly policyDomain: string;
+  readonly type: 'tlsa' | 'sts' | 'no-policy-found';
+  readonly strings: readonly string[];
+  /** Host patterns of an MTA-STS policy. */
+  readonly mx: readonly string[];
+  /** What is wrong with the policy itself; null when nothing is. */
+  readonly failure: TlsFailureType | null;
+}
+
+/** How one session went, as far as TLS goes. */
+export interface TlsOutcome {
+  readonly policy: ReportedPolicy;
+  readonly mxHost: string;
+  readonly mxAddress: string;
+  /** Our own address; null when the server was not called. */
+  readonly sendingAddress: string | null;
+  /** Null: TLS as the policy wants it. */
+  readonly failure: TlsFailureType | null;
 }
 
 /** What the administrator's rule for a destination asks for; null where there is none. */

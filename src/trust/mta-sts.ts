@@ -3,8 +3,8 @@ import type { Resolver } from '../dns/contract.ts';
 import { Slots } from '../dns/slots.ts';
 import { describeError, failed, type Result } from '../mail/failure.ts';
 import type { KeptStsPolicy, TrustStore } from '../storage/trust-contract.ts';
-import type { StsPolicy } from './contract.ts';
-import type { StsFetch } from './sts-fetch.ts';
+import type { StsPolicy, TlsFailureType } from './contract.ts';
+import type { StsFetch, StsFetchFailure } from './sts-fetch.ts';
 import { parseStsPolicy, stsId } from './sts-policy.ts';
 
 /** How long what was found is not asked for again; DNS has caches of its own. */
@@ -20,7 +20,7 @@ const WAIT_FOR_FETCH_MS = 20_000;
 
 export interface MtaStsOptions {
   readonly resolver: Pick<Resolver, 'txt'>;
-  readonly store: TrustStore;
+  readonly store: Pick<TrustStore, 'stsPolicy' | 'keepStsPolicy'>;
   readonly fetch: StsFetch;
   readonly log: (level: 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>) => void;
   /** ms since 1970. */
@@ -31,6 +31,8 @@ export interface MtaStsOptions {
 export interface StsFinding {
   readonly policy: StsPolicy | null;
   readonly note: string | null;
+  /** The same as reports call it; absent when the policy was had. */
+  readonly failure?: TlsFailureType;
 }
 
 interface Known extends StsFinding {
@@ -88,8 +90,10 @@ export class MtaSts {
       await this.#keep(domain, id, fetched.value);
       return known(fetched.value, null);
     }
-    const note = `its MTA-STS policy could not be fetched (${fetched.failure})`;
-    return known(alive, alive === null ? note : `${note}; the last policy counts`, FAILED_MS);
+    const { text, type } = fetched.failure;
+    const note = `its MTA-STS policy could not be fetched (${text})`;
+    const found = known(alive, alive === null ? note : `${note}; the last policy counts`, FAILED_MS);
+    return { ...found, failure: type };
   }
 
   async #kept(domain: string): Promise<Result<KeptStsPolicy | null, string>> {
@@ -100,12 +104,15 @@ export class MtaSts {
     }
   }
 
-  async #fetch(domain: string): Promise<Result<StsPolicy, string>> {
+  async #fetch(domain: string): Promise<Result<StsPolicy, StsFetchFailure>> {
     const turn = await this.#slots.take(WAIT_FOR_FETCH_MS);
-    if (turn !== 'taken') return failed('too many policies are being fetched already');
+    if (turn !== 'taken')
+      return failed({ text: 'too many policies are being fetched already', type: 'sts-policy-fetch-error' });
     try {
       const text = await this.#options.fetch(domain);
-      return text.ok ? parseStsPolicy(text.value) : text;
+      if (!text.ok) return text;
+      const policy = parseStsPolicy(text.value);
+      return policy.ok ? policy : failed({ text: policy.failure, type: 'sts-policy-invalid' });
     } finally {
       this.#slots.release();
     }

@@ -1,6 +1,6 @@
 /** Puts DANE, MTA-STS and the administrator's rule together: one decision for each server. */
 import { describeError } from '../mail/failure.ts';
-import type { PolicyQuestion, TlsPolicies, TlsPolicy } from './contract.ts';
+import type { PolicyQuestion, ReportedPolicy, TlsPolicies, TlsPolicy } from './contract.ts';
 import { type DaneFinding, type DaneResolver, findDane } from './dane.ts';
 import type { StsFinding } from './mta-sts.ts';
 import { isMxOf } from './sts-policy.ts';
@@ -32,11 +32,41 @@ function policy(level: TlsPolicy['level'], source: TlsPolicy['source'], text: st
 }
 
 /** DANE before MTA-STS (RFC 8461 §2), and neither below what the rule asks for. */
-export function combine(
-  question: PolicyQuestion,
+export function combine(question: PolicyQuestion, dane: DaneFinding, sts: StsFinding): TlsPolicy {
+  return { ...decide(question, dane, sts), reported: reportedPolicy(question, dane, sts) };
+}
+
+/** Host patterns and records named in a report. */
+const MAX_REPORTED = 20;
+
+/** The one policy that counts for a session, as reports name it. */
+function reportedPolicy(
+  { domain, host }: PolicyQuestion,
   dane: DaneFinding,
-  { policy: sts, note }: StsFinding,
-): TlsPolicy {
+  { policy: sts, failure }: StsFinding,
+): ReportedPolicy {
+  const none = { domain, policyDomain: domain, strings: [], mx: [], failure: null };
+  if (dane.found === 'trouble')
+    return { ...none, type: 'tlsa', policyDomain: host, failure: 'dnssec-invalid' };
+  if (dane.found === 'records') {
+    const strings = dane.records
+      .slice(0, MAX_REPORTED)
+      .map((one) => `${one.usage} ${one.selector} ${one.matchingType} ${one.data.toString('hex')}`);
+    return { ...none, type: 'tlsa', policyDomain: dane.base, strings };
+  }
+  if (dane.found === 'unusable' && sts?.mode !== 'enforce')
+    return { ...none, type: 'tlsa', policyDomain: host, failure: 'tlsa-invalid' };
+  if (sts !== null && sts.mode !== 'none') {
+    const mx = sts.mx.slice(0, MAX_REPORTED);
+    const patterns = mx.map((one) => `mx: ${one}`);
+    const strings = ['version: STSv1', `mode: ${sts.mode}`, ...patterns, `max_age: ${sts.maxAgeSeconds}`];
+    return { ...none, type: 'sts', strings, mx, failure: isMxOf(sts, host) ? null : 'validation-failure' };
+  }
+  if (sts === null && failure !== undefined) return { ...none, type: 'sts', failure };
+  return { ...none, type: 'no-policy-found' };
+}
+
+function decide(question: PolicyQuestion, dane: DaneFinding, { policy: sts, note }: StsFinding): TlsPolicy {
   const { domain, host, rule } = question;
   if (dane.found === 'trouble') {
     const text = `${host}: not used now, since ${dane.text}; it may have a certificate to be checked by DANE`;

@@ -2,6 +2,7 @@
 import { request } from 'node:https';
 import type { Resolver } from '../dns/contract.ts';
 import { describeError, failed, ok, type Result } from '../mail/failure.ts';
+import type { TlsFailureType } from './contract.ts';
 import { MAX_POLICY_BYTES } from './sts-policy.ts';
 
 /** For the whole fetch; the RFC proposes a minute, for which mail would wait. */
@@ -19,18 +20,31 @@ export interface StsFetchOptions {
   readonly timeoutMs?: number;
 }
 
-export type StsFetch = (domain: string) => Promise<Result<string, string>>;
+/** Why there is no policy: for people, and as reports call it. */
+export interface StsFetchFailure {
+  readonly text: string;
+  readonly type: TlsFailureType;
+}
+
+export type StsFetch = (domain: string) => Promise<Result<string, StsFetchFailure>>;
+
+function noPolicy(
+  text: string,
+  type: TlsFailureType = 'sts-policy-fetch-error',
+): Result<never, StsFetchFailure> {
+  return failed({ text, type });
+}
 
 /** Makes a fetcher of the text of a domain's policy; a failure says why there is none. Never rejects. */
 export function stsFetcher(options: StsFetchOptions): StsFetch {
   return async (domain) => {
     const host = `mta-sts.${domain}`;
     const found = await options.resolver.addresses(host);
-    if (found.status !== 'ok') return failed(`${host} has no address`);
+    if (found.status !== 'ok') return noPolicy(`${host} has no address`);
     const addresses = found.records.map(({ address }) => address).filter(options.mayDial);
-    if (addresses.length === 0) return failed(`no address of ${host} may be dialled`);
+    if (addresses.length === 0) return noPolicy(`no address of ${host} may be dialled`);
     const signal = AbortSignal.timeout(options.timeoutMs ?? FETCH_MS);
-    let last: Result<string, string> = failed('');
+    let last: Result<string, StsFetchFailure> = noPolicy('');
     for (const address of addresses.slice(0, MAX_ADDRESSES)) {
       last = await get(host, address, options, signal);
       if (last.ok || signal.aborted) break;
@@ -44,34 +58,42 @@ function get(
   address: string,
   { port = 443, ca }: StsFetchOptions,
   signal: AbortSignal,
-): Promise<Result<string, string>> {
+): Promise<Result<string, StsFetchFailure>> {
   return new Promise((resolve) => {
     const asked = request({
       ...{ host: address, port, servername: host, agent: false, signal },
       ...{ method: 'GET', path: '/.well-known/mta-sts.txt', headers: { host, accept: 'text/plain' } },
       ...(ca === undefined ? {} : { ca }),
     });
-    const finish = (result: Result<string, string>) => {
+    const finish = (result: Result<string, StsFetchFailure>) => {
       resolve(result);
       asked.destroy();
     };
-    asked.on('error', (error) => finish(failed(`${host} [${address}]: ${describeError(error)}`)));
+    asked.on('error', (error: NodeJS.ErrnoException) => {
+      const type = isCertificateError(error) ? 'sts-webpki-invalid' : 'sts-policy-fetch-error';
+      finish(noPolicy(`${host} [${address}]: ${describeError(error)}`, type));
+    });
     asked.on('response', (response) => {
       // §3.3: redirects are not followed.
-      if (response.statusCode !== 200) return finish(failed(`${host} answered ${response.statusCode}`));
+      if (response.statusCode !== 200) return finish(noPolicy(`${host} answered ${response.statusCode}`));
       if (!/^text\/plain\s*(?:;|$)/i.test(response.headers['content-type'] ?? ''))
-        return finish(failed(`${host} answered with something that is not text/plain`));
+        return finish(noPolicy(`${host} answered with something that is not text/plain`));
       const parts: Buffer[] = [];
       let bytes = 0;
       response.on('data', (part: Buffer) => {
         bytes += part.length;
-        if (bytes > MAX_POLICY_BYTES) return finish(failed(`the policy of ${host} is larger than 64 KB`));
+        if (bytes > MAX_POLICY_BYTES) return finish(noPolicy(`the policy of ${host} is larger than 64 KB`));
         parts.push(part);
       });
       response.on('end', () => finish(ok(Buffer.concat(parts).toString('utf8'))));
-      response.on('error', (error) => finish(failed(`${host}: ${describeError(error)}`)));
-      response.on('aborted', () => finish(failed(`${host} broke off its answer`)));
+      response.on('error', (error) => finish(noPolicy(`${host}: ${describeError(error)}`)));
+      response.on('aborted', () => finish(noPolicy(`${host} broke off its answer`)));
     });
     asked.end();
   });
+}
+
+/** Verification of a certificate failed, by the codes of OpenSSL and Node. */
+function isCertificateError({ code = '' }: NodeJS.ErrnoException): boolean {
+  return code === 'ERR_TLS_CERT_ALTNAME_INVALID' || /CERT|^UNABLE_TO_/.test(code);
 }

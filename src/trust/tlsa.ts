@@ -1,6 +1,7 @@
 /** Which certificates a TLSA record stands for (RFC 6698 §2.1, RFC 7671, RFC 7672 §3.1). */
 import { createHash, createPublicKey, X509Certificate } from 'node:crypto';
 import type { TlsaRecord } from '../dns/contract.ts';
+import type { TlsFailureType } from './contract.ts';
 
 const DANE_TA = 2;
 const DANE_EE = 3;
@@ -16,6 +17,15 @@ export function isUsable({ usage, selector, matchingType, data }: TlsaRecord): b
   if (matchingType === FULL) return data.length > 0;
   return DIGESTS.get(matchingType)?.bytes === data.length;
 }
+
+/** How reports call what `checkTlsa` found. */
+export function tlsaFailureType(problem: string): TlsFailureType {
+  if (problem.endsWith(OUT_OF_DATE)) return 'certificate-expired';
+  return problem.startsWith(OTHER_NAME) ? 'certificate-host-mismatch' : 'validation-failure';
+}
+
+const OUT_OF_DATE = 'is out of date';
+const OTHER_NAME = 'its certificate is not for ';
 
 /** Null when the certificate is one that the records stand for, otherwise why not. */
 export function checkTlsa(
@@ -36,7 +46,7 @@ export function checkTlsa(
   const broken = checkAnchored(anchors, chain, now);
   if (broken !== null) return broken;
   if (names.some((name) => leaf.checkHost(name, { subject: 'never' }) !== undefined)) return null;
-  return `its certificate is not for ${names.join(' or ')}`;
+  return `${OTHER_NAME}${names.join(' or ')}`;
 }
 
 /** RFC 7671 §9: where there are digests of two strengths for one thing, the weaker do not count. */
@@ -68,12 +78,12 @@ function checkAnchored(
   let current = chain[0];
   for (let depth = 0; current !== undefined && depth <= candidates.length; depth += 1) {
     const here = current;
-    if (!isValidAt(here, now)) return 'a certificate of its chain is out of date';
+    if (!isValidAt(here, now)) return `a certificate of its chain ${OUT_OF_DATE}`;
     if (isSignedByKeyIn(anchors, here)) return null;
     const issuer = candidates.find((one) => one.ca && here.checkIssued(one) && here.verify(one.publicKey));
     if (issuer === undefined || issuer.fingerprint256 === here.fingerprint256) break;
     if (anchors.some((record) => matches(record, issuer)))
-      return isValidAt(issuer, now) ? null : 'the certificate that the TLSA records name is out of date';
+      return isValidAt(issuer, now) ? null : `the certificate that the TLSA records name ${OUT_OF_DATE}`;
     current = issuer;
   }
   return 'its certificate does not lead to the one that the TLSA records name';

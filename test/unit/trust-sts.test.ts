@@ -89,7 +89,7 @@ describe('an MTA-STS policy', () => {
   }
 });
 
-class FakeStore implements TrustStore {
+class FakeStore implements Pick<TrustStore, 'stsPolicy' | 'keepStsPolicy'> {
   readonly kept = new Map<string, KeptStsPolicy>();
   away = false;
   async stsPolicy(domain: string): Promise<KeptStsPolicy | null> {
@@ -245,16 +245,16 @@ describe('finding an MTA-STS policy', () => {
       const found = await w.sts.find('example.com');
       assert.equal(found.policy, null);
       assert.match(found.note ?? '', /could not be fetched/);
+      assert.equal(found.failure, what === 'no policy' ? 'sts-policy-invalid' : 'sts-policy-fetch-error');
       assert.equal(w.asked.length, 1);
     });
   }
 
   it('is not taken from a server whose certificate is for another name', async (t) => {
     const w = await world(t, 'www.example.com');
-    assert.match(
-      (await w.sts.find('example.com')).note ?? '',
-      /mta-sts\.example\.com.*(?:altname|Hostname)/i,
-    );
+    const { note, failure } = await w.sts.find('example.com');
+    assert.match(note ?? '', /mta-sts\.example\.com.*(?:altname|Hostname)/i);
+    assert.equal(failure, 'sts-webpki-invalid');
     assert.deepEqual(w.asked, []);
   });
 });

@@ -198,9 +198,23 @@ const SECOND_FACTOR: readonly string[] = [
   )`,
 ];
 
+/** What is counted for TLS reports, and which report is due when. */
+const TLS_REPORTS: readonly string[] = [
+  `CREATE TABLE tls_report (
+    day bigint NOT NULL, domain text NOT NULL, due_at bigint NOT NULL, sent text NOT NULL DEFAULT '',
+    PRIMARY KEY (day, domain)
+  )`,
+  'CREATE INDEX tls_report_by_due ON tls_report (due_at)',
+  `CREATE TABLE tls_count (
+    day bigint NOT NULL, domain text NOT NULL, key text NOT NULL, detail text NOT NULL, sessions bigint NOT NULL,
+    PRIMARY KEY (day, domain, key)
+  )`,
+];
+
 /** Step n brings a store from version n to n + 1; a step that was released is never edited. */
 export const MIGRATIONS: readonly (readonly string[])[] = [
   ...[VERSION_1, ACCESS_AND_SEARCH, CREDENTIALS, OWNER, HOLD_AUTHOR, DSN, STS_POLICIES, TURNS, SECOND_FACTOR],
+  TLS_REPORTS,
 ];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 

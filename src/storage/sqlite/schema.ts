@@ -190,6 +190,19 @@ CREATE TABLE second_factor (
 ) WITHOUT ROWID;
 `;
 
+/** What is counted for TLS reports, and which report is due when. */
+const TLS_REPORTS = `
+CREATE TABLE tls_report (
+  day INTEGER NOT NULL, domain TEXT NOT NULL, due_at INTEGER NOT NULL, sent TEXT NOT NULL DEFAULT '',
+  PRIMARY KEY (day, domain)
+) WITHOUT ROWID;
+CREATE INDEX tls_report_by_due ON tls_report (due_at);
+CREATE TABLE tls_count (
+  day INTEGER NOT NULL, domain TEXT NOT NULL, key TEXT NOT NULL, detail TEXT NOT NULL, sessions INTEGER NOT NULL,
+  PRIMARY KEY (day, domain, key)
+) WITHOUT ROWID;
+`;
+
 /** Step n brings a store from version n to n + 1; a step that was released is never edited. */
 export const MIGRATIONS: readonly string[] = [
   ...[
@@ -203,6 +216,7 @@ export const MIGRATIONS: readonly string[] = [
     STS_POLICIES,
     TURNS,
     SECOND_FACTOR,
+    TLS_REPORTS,
   ],
 ];
 export const SCHEMA_VERSION = MIGRATIONS.length;
