@@ -11,7 +11,7 @@ import { type CleanUp, type Endpoint, startCmail } from '../test/support/cmail.t
 import { freePort } from '../test/support/free-port.ts';
 import { greeted } from '../test/support/smtp-client.ts';
 import { type Destination, type FarServers, type Kind, type Seen, startFarServers } from './far-servers.ts';
-import { describeMachine, memoryOf } from './machine.ts';
+import { cpuSecondsOf, describeMachine, memoryOf } from './machine.ts';
 import { startPostfixSender } from './postfix-sender.ts';
 
 const { values } = parseArgs({
@@ -38,17 +38,24 @@ const CONCURRENCY = 20;
 const RETRY_SECONDS = 60;
 const FEEDERS = 10;
 const LOOK_EVERY_MS = 500;
+const LOOKS_A_LINE = 10;
 const BODY = `Subject: load\r\n\r\n${`${'x'.repeat(70)}\r\n`.repeat(14)}.\r\n`;
 
 interface Sender extends Endpoint {
   release(): Promise<void>;
   /** In words; asked at each look, the last answer is shown. */
   memory(): Promise<string>;
+  /** Processor time so far, of all its processes. */
+  cpuSeconds(): Promise<number>;
 }
 
 interface Run {
   readonly name: string;
   readonly feedSeconds: number;
+  /** From the release until the healthy destinations had all. */
+  readonly seconds: number;
+  /** The sender's own processor time in these. */
+  readonly cpuSeconds: number;
   /** Of each destination, of its last message, from the release on, in seconds; NaN where it has not got all. */
   readonly finished: readonly number[];
   readonly seen: readonly Seen[];
@@ -95,6 +102,7 @@ const startAsCmail: Start = async (t, port) => {
     ...server.listeners.smtp,
     release: async () => void (await server.run(['queue', 'release', '--all'])),
     memory: async () => `peak ${(await memoryOf(server.pid)).peakMegabytes} MB`,
+    cpuSeconds: async () => cpuSecondsOf(server.pid, false),
   };
 };
 
@@ -106,6 +114,7 @@ const startAsPostfix: Start = async (t, port) => {
     host: server.host,
     port: server.port,
     release: server.release,
+    cpuSeconds: server.cpuSeconds,
     memory: async () => {
       const { manager, all } = await server.memory();
       most.manager = Math.max(most.manager, manager);
@@ -153,17 +162,20 @@ async function measure(
     await feed(sender, destinations, each);
     const feedSeconds = (performance.now() - fedFrom) / 1000;
     say(`${name}: ${destinations.length * each} messages fed in ${feedSeconds.toFixed(0)} s`);
+    const cpuBefore = await sender.cpuSeconds();
     const releasedAt = Date.now();
     await sender.release();
     const { seen, memory, complete } = await waitForHealthy(far, sender, destinations, each);
     const finished = seen.map(({ taken, lastAt }) =>
       taken >= each ? (lastAt - releasedAt) / 1000 : Number.NaN,
     );
-    say(`${name}: done after ${((Date.now() - releasedAt) / 1000).toFixed(0)} s, ${memory}`);
+    const seconds = (Date.now() - releasedAt) / 1000;
+    const cpuSeconds = (await sender.cpuSeconds()) - cpuBefore;
+    say(`${name}: done after ${seconds.toFixed(0)} s, ${memory}`);
     const load = loadavg()
       .map((one) => one.toFixed(1))
       .join(', ');
-    return { name, feedSeconds, finished, seen, memory, load, complete };
+    return { name, feedSeconds, seconds, cpuSeconds, finished, seen, memory, load, complete };
   } finally {
     for (const action of actions.toReversed()) await action();
   }
@@ -176,10 +188,15 @@ async function waitForHealthy(
   each: number,
 ): Promise<{ seen: readonly Seen[]; memory: string; complete: boolean }> {
   const until = Date.now() + Number(values.limit) * 1000;
-  for (;;) {
+  for (let look = 1; ; look += 1) {
     const [seen, memory] = await Promise.all([far.seen(), sender.memory()]);
     const complete = seen.every(({ taken }, n) => destinations[n]?.kind !== 'healthy' || taken >= each);
     if (complete || Date.now() > until) return { seen, memory, complete };
+    if (look % LOOKS_A_LINE === 0) {
+      const taken = (kind: Kind) =>
+        seen.reduce((sum, one, n) => sum + (destinations[n]?.kind === kind ? one.taken : 0), 0);
+      say(KINDS.map((kind) => `${kind} ${taken(kind)}`).join(', '));
+    }
     await new Promise((done) => setTimeout(done, LOOK_EVERY_MS));
   }
 }
@@ -250,7 +267,7 @@ for (const name of values.senders.split(',')) {
   for (const run of [alone, mixed]) {
     const cut = run.complete ? '' : `; cut off after ${values.limit} s`;
     notes.push(
-      `${run.name}: fed in ${run.feedSeconds.toFixed(0)} s; memory ${run.memory}; load average after ${run.load}${cut}`,
+      `${run.name}: fed in ${run.feedSeconds.toFixed(0)} s; done in ${run.seconds.toFixed(0)} s with ${run.cpuSeconds.toFixed(1)} s of processor time; memory ${run.memory}; load average after ${run.load}${cut}`,
     );
   }
 }

@@ -8,12 +8,15 @@ import type { CleanUp, Endpoint } from '../test/support/cmail.ts';
 import { runChecked } from '../test/support/command.ts';
 import { freePort } from '../test/support/free-port.ts';
 import { greeted } from '../test/support/smtp-client.ts';
+import { cpuSecondsOf } from './machine.ts';
 
 export interface PostfixSender extends Endpoint {
   /** Starts the queue manager. */
   release(): Promise<void>;
   /** Resident now, MB: the queue manager, and all its processes together, shared pages counted once (Pss). */
   memory(): Promise<{ readonly manager: number; readonly all: number }>;
+  /** Processor time so far, of processes that ended too. */
+  cpuSeconds(): Promise<number>;
 }
 
 export interface PostfixOptions {
@@ -61,6 +64,7 @@ export async function startPostfixSender(t: CleanUp, options: PostfixOptions): P
       child.kill('SIGHUP');
     },
     memory: () => memoryBelow(child.pid ?? 0),
+    cpuSeconds: () => cpuSecondsBelow(child.pid ?? 0),
   };
 }
 
@@ -144,14 +148,27 @@ postlog   unix-dgram n - n - 1 postlogd
 `;
 }
 
+/** `/proc/PID/status` of each process of Postfix but the master. */
+async function childrenOf(parent: number): Promise<{ pid: number; status: string }[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+  const all = await Promise.all(
+    pids.map(async (pid) => ({ pid, status: await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '') })),
+  );
+  return all.filter(({ status }) => Number(/^PPid:\s+(\d+)/m.exec(status)?.[1]) === parent);
+}
+
 async function memoryBelow(parent: number): Promise<{ manager: number; all: number }> {
   let [manager, all] = [0, 0];
-  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
-    const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
-    if (Number(/^PPid:\s+(\d+)/m.exec(status)?.[1]) !== parent) continue;
+  for (const { pid, status } of await childrenOf(parent)) {
     const shares = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8').catch(() => '');
     all += Number(/^Pss:\s+(\d+)/m.exec(shares)?.[1] ?? 0) / 1024;
     if (/^Name:\s+qmgr$/m.test(status)) manager = Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024;
   }
   return { manager: Math.round(manager), all: Math.round(all) };
+}
+
+async function cpuSecondsBelow(parent: number): Promise<number> {
+  let seconds = await cpuSecondsOf(parent, true);
+  for (const { pid } of await childrenOf(parent)) seconds += await cpuSecondsOf(pid, false);
+  return seconds;
 }
