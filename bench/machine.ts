@@ -38,6 +38,17 @@ export async function memoryOf(pid: number): Promise<Memory> {
   return { residentMegabytes: megabytes('VmRSS'), peakMegabytes: megabytes('VmHWM') };
 }
 
+/** Of the kernel's accounts of processor time (proc(5)); 100 on every Linux. */
+const TICKS_A_SECOND = 100;
+
+/** Processor time of a process so far; with `children` also of those that have ended. 0 when it is gone. */
+export async function cpuSecondsOf(pid: number, children: boolean): Promise<number> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  const ticks = fields.slice(11, children ? 15 : 13).map(Number);
+  return ticks.reduce((sum, one) => sum + one, 0) / TICKS_A_SECOND;
+}
+
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);

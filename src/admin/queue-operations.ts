@@ -47,7 +47,11 @@ export const queueOperations: OperationTable = {
         z.strictObject({ all: z.literal(true) }),
       ]),
     }),
-    async (context, { selector }) => ({ destinations: endBackOffs(context, selector) }),
+    async (context, { selector }) => {
+      const destinations = endBackOffs(context, selector);
+      if (destinations > 0 && 'destination' in selector) await tryOldest(context, destinationOf(selector));
+      return { destinations };
+    },
   ),
   /** With `stay` also what arrives later for the destination. */
   'queue.hold': operation(
@@ -98,14 +102,21 @@ export const queueOperations: OperationTable = {
   ),
 };
 
-/** Until when a destination is backed off, and what its servers said last; null when it is not. */
-export function backedOff(
-  states: readonly DestinationState[],
-  destination: string,
-): { readonly until: string; readonly reply: string | null } | null {
+interface BackOff {
+  /** ISO 8601. */
+  readonly until: string;
+  /** What came of the last attempt to reach its servers. */
+  readonly reply: string | null;
+}
+
+/** Null when the destination is not backed off. */
+export function backedOff(states: readonly DestinationState[], destination: string): BackOff | null {
   const state = states.find((one) => one.destination === destination);
-  const until = state?.backedOffUntil ?? null;
-  return until === null ? null : { until, reply: state?.lastReply ?? null };
+  return state === undefined ? null : backedOffOf(state);
+}
+
+export function backedOffOf({ backedOffUntil, lastReply }: DestinationState): BackOff | null {
+  return backedOffUntil === null ? null : { until: backedOffUntil, reply: lastReply };
 }
 
 /** Of messages, those of the destinations they wait for. */
@@ -126,6 +137,14 @@ async function endBackOffsFor(context: AdminContext, selector: SelectorArguments
 function endBackOffs(context: AdminContext, selector: SelectorArguments): number {
   if ('ids' in selector) return 0;
   return context.endBackOff('all' in selector ? null : destinationOf(selector));
+}
+
+/** All of its mail may have had its attempt and wait for its own time: then none would find out. */
+async function tryOldest({ storage, wakeSender, author }: AdminContext, destination: string): Promise<void> {
+  const [oldest] = await storage.queueOf({ destination, after: 0, limit: 1 });
+  if (oldest === undefined) return;
+  await storage.retry({ ids: [oldest.id] }, author);
+  wakeSender();
 }
 
 function destinationOf(selector: SelectorArguments): string {

@@ -9,7 +9,14 @@ import type { QueuedMessage } from '../storage/contract.ts';
 import type { AddressWanted, FoundMessage, FoundPosition, MessageQuery } from '../storage/search-contract.ts';
 import { type AdminContext, OperationError } from './context.ts';
 import { addressArgument, type OperationTable, operation } from './operation.ts';
-import { backedOff, idArgument, selectorOf, selectorSchema, unknownMessage } from './queue-operations.ts';
+import {
+  backedOff,
+  backedOffOf,
+  idArgument,
+  selectorOf,
+  selectorSchema,
+  unknownMessage,
+} from './queue-operations.ts';
 
 const MAX_FOUND = 500;
 const HEADER_BYTES = 64 * 1024;
@@ -107,6 +114,7 @@ export const searchOperations: OperationTable = {
     const states = new Map(context.destinationStates().map((one) => [one.destination, one]));
     const rows = found.slice(0, args.limit).map(({ oldestAt, nextAttemptAt, ...row }) => {
       const state = states.get(row.destination);
+      const backOff = state === undefined ? null : backedOffOf(state);
       const next = nextAttemptAt === null ? null : iso(nextAttemptAt);
       const failingSince = state?.failingSince ?? null;
       return {
@@ -114,7 +122,8 @@ export const searchOperations: OperationTable = {
         oldestAt: oldestAt === null ? null : iso(oldestAt),
         nextAttemptAt: next,
         failingSince,
-        backedOffUntil: state?.backedOffUntil ?? null,
+        backedOffUntil: backOff?.until ?? null,
+        backOffReply: backOff?.reply ?? null,
         servers: state?.servers ?? null,
         sessions: state?.sessions ?? 0,
         heldByRule: holdingRule(context.settings.current(), row.destination),

@@ -21,6 +21,7 @@ import {
   isDelayNoticeDue,
   judgeRedecision,
   nextOnSchedule,
+  noticePoints,
   retryOutlook,
   type Timing,
   type Trouble,
@@ -167,7 +168,7 @@ async function patiently<T>(
 
 function decideOutcomes(
   context: DeliveryContext,
-  { message }: Claim,
+  { message, destination }: Claim,
   results: ReadonlyMap<number, Result>,
   via: ReadonlyMap<number, string>,
   now: number,
@@ -194,6 +195,7 @@ function decideOutcomes(
       enterFailed(verdicts, recipient, how, result.trouble);
     } else {
       enterDeferred(verdicts, recipient, how, result.trouble, next, timing);
+      for (const at of noticePoints(timing)) context.lanes.noticeDue(context.lanes.laneOf(destination), at);
     }
   }
   return verdicts;

@@ -229,9 +229,14 @@ export function nextOnSchedule({ now, attempts, settings }: Timing): number {
  * Not later than the delay notice is due and than the queue lifetime ends: an attempt is made then, and its outcome
  * told at once.
  */
-function onTime(at: number, { now, receivedAt, settings, delayNoticeAt }: Timing): number {
+function onTime(at: number, timing: Timing): number {
+  return Math.min(at, ...noticePoints(timing));
+}
+
+/** When the sender is to be told something, unless the mail leaves before: of the delay, and of the end. */
+export function noticePoints({ now, receivedAt, settings, delayNoticeAt }: Timing): number[] {
   const points = [receivedAt + settings.queueLifetimeMs, ...(delayNoticeAt === null ? [] : [delayNoticeAt])];
-  return Math.min(at, ...points.filter((point) => point > now));
+  return points.filter((point) => point > now);
 }
 
 /** When the sender is to be told that delivery takes longer; null when that is not wanted, or done. */

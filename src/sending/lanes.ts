@@ -10,6 +10,9 @@ const FIRST_LIMIT = 5;
 const MAX_REMEMBERED = 10_000;
 const LONGEST_BACK_OFF_MS = 3_600_000;
 const SHORTEST_BACK_OFF_MS = 1_000;
+/** What senders are told of is counted to the minute, so that it ends a back-off once a minute at most. */
+const NOTICE_GRAIN_MS = 60_000;
+const MAX_NOTICES = 1_000;
 /** After this time one connection more than a server took is tried again. */
 const TOLERATED_MS = 5 * 60_000;
 
@@ -41,12 +44,16 @@ export interface Lane {
   lastReply: string | null;
   /** Destinations whose mail due at the failure has had its attempt. */
   readonly drained: Set<string>;
+  /** When senders of its mail are to be told something, to the minute, ms. */
+  readonly notices: Set<number>;
 }
 
 export interface LaneLimits {
   readonly destinationConcurrency: number;
   readonly retryScheduleMs: readonly number[];
   readonly queueLifetimeMs: number;
+  /** 0 without delay notices. */
+  readonly delayNoticeMs: number;
 }
 
 /** Servers of a route with their ports, in an order that does not depend on DNS; null without servers. */
@@ -82,7 +89,15 @@ export class Lanes {
       tolerated: null,
     };
     const failure = { failingSince: null, failures: 0, failedAt: 0, backedOffUntil: 0, lastReply: null };
-    const lane: Lane = { name, via, ...counts, proven: false, ...failure, drained: new Set() };
+    const lane: Lane = {
+      name,
+      via,
+      ...counts,
+      proven: false,
+      ...failure,
+      drained: new Set(),
+      notices: new Set(),
+    };
     this.#lanes.set(name, lane);
     return lane;
   }
@@ -152,13 +167,35 @@ export class Lanes {
     lane.lastReply = reply;
     // While others work, one that got no connection says little of the whole.
     if (lane.open.size > 0) return;
-    const { retryScheduleMs, queueLifetimeMs } = this.#limits();
+    const { retryScheduleMs, queueLifetimeMs, delayNoticeMs } = this.#limits();
     const step = retryScheduleMs[Math.min(lane.failures, retryScheduleMs.length - 1)] ?? SHORTEST_BACK_OFF_MS;
     lane.failures += 1;
     lane.failedAt = this.#now();
     // A lifetime of 0 makes every first failure final, which nobody is to wait for.
-    lane.backedOffUntil = lane.failedAt + Math.min(step, LONGEST_BACK_OFF_MS, queueLifetimeMs);
+    // Mail that comes meanwhile, and that no attempt has told of, must have its notice in time too.
+    const firstNotice = delayNoticeMs > 0 ? delayNoticeMs : LONGEST_BACK_OFF_MS;
+    const longest = Math.min(LONGEST_BACK_OFF_MS, queueLifetimeMs, firstNotice);
+    lane.backedOffUntil = lane.failedAt + Math.min(step, longest);
+    for (const at of lane.notices) {
+      if (at <= lane.failedAt) lane.notices.delete(at);
+      else lane.backedOffUntil = Math.min(lane.backedOffUntil, at);
+    }
     lane.drained.clear();
+  }
+
+  /**
+   * A sender is to be told at `at` (ms since 1970) that mail of the lane is delayed or given up. That takes an attempt,
+   * so no back-off goes on for longer than the minute of it.
+   */
+  noticeDue(lane: Lane, at: number): void {
+    const now = this.#now();
+    if (at <= now) return;
+    const minute = Math.ceil(at / NOTICE_GRAIN_MS) * NOTICE_GRAIN_MS;
+    if (this.isBackedOff(lane)) lane.backedOffUntil = Math.min(lane.backedOffUntil, minute);
+    if (lane.notices.size >= MAX_NOTICES) {
+      for (const one of lane.notices) if (one <= now) lane.notices.delete(one);
+    }
+    if (lane.notices.size < MAX_NOTICES) lane.notices.add(minute);
   }
 
   /** A server refused one more connection while it had `others`; 0 when that is not known yet. */

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Page } from 'playwright-core';
-import { assertNoComplaints, pageAddress, startSignedIn } from '../support/browser.ts';
+import { assertNoComplaints, barriers, pageAddress, startSignedIn } from '../support/browser.ts';
 import type { Cmail } from '../support/cmail.ts';
+import { startDnsServer } from '../support/dns-server.ts';
+import { freePort } from '../support/free-port.ts';
 import { greeted, letter } from '../support/smtp-client.ts';
+import { startSmtpPeer } from '../support/smtp-peer.ts';
 
 const WORLD = {
   domains: ['example.test'],
@@ -157,6 +160,36 @@ test('the queue: by destination, why each waits, and what is done is counted bef
     events.slice(-2).map(({ kind }) => kind),
     ['deleted', 'notice'],
   );
+  assertNoComplaints(here);
+});
+
+test('a destination that is backed off says until when and why, and is tried now by its button', async (t) => {
+  const far = '127.0.0.24';
+  const port = await freePort(far);
+  const dns = await startDnsServer({ 'far.test': ['MX 10 mx.far.test'], 'mx.far.test': [`A ${far}`] });
+  t.after(() => dns.close());
+  const here = await startSignedIn(
+    t,
+    {
+      ...WORLD,
+      config: { dns: { servers: [dns.address] } },
+      settings: { 'smtp.mx.allowPrivateAddresses': 'on', 'smtp.outboundPort': String(port) },
+    },
+    '/queue',
+  );
+  if (here === null) return;
+  const { page, cmail } = here;
+  await send(cmail, [['carl@far.test', 'Later']]);
+  const row = page.locator('tbody tr', { hasText: 'far.test' });
+  await row.getByText('Backed off until').waitFor();
+  assert.match((await row.locator('.cell-first').textContent()) ?? '', /refused/i);
+  assert.deepEqual(await barriers(page), []);
+  const peer = await startSmtpPeer({}, { address: far, port });
+  t.after(() => peer.close());
+  await page.getByRole('button', { name: 'Try now: far.test' }).click();
+  await page.getByText('One message finds out now whether far.test takes mail again.').waitFor();
+  await peer.waitForMessages(1, 30_000);
+  await page.getByRole('heading', { name: 'Nothing is waiting' }).waitFor();
   assertNoComplaints(here);
 });
 

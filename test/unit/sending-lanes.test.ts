@@ -7,10 +7,10 @@ import { host, route } from './sending-world.ts';
 const MINUTE = 60_000;
 const LIMITS = { destinationConcurrency: 20, retryScheduleMs: [MINUTE, 5 * MINUTE, 4 * 60 * MINUTE] };
 
-function makeLanes(queueLifetimeMs = 1e9) {
+function makeLanes(queueLifetimeMs = 1e9, delayNoticeMs = 0) {
   const clock = { now: 1_000_000 };
   const lanes = new Lanes(
-    () => ({ ...LIMITS, queueLifetimeMs }),
+    () => ({ ...LIMITS, queueLifetimeMs, delayNoticeMs }),
     () => clock.now,
   );
   return { clock, lanes, lane: lanes.lane('mx.test:25', 'mx') };
@@ -62,6 +62,34 @@ describe('a lane', () => {
     assert.equal(lanes.limitOf(lane, null), 1, 'one message tries');
     lanes.succeeded(lane);
     assert.ok(lanes.limitOf(lane, null) > 0 && lane.failures === 0 && lane.failingSince === null);
+  });
+
+  it('is tried again in the minute in which a sender is to be told something', () => {
+    const { lanes, lane, clock } = makeLanes();
+    const minuteOf = (ms: number) => Math.ceil(ms / MINUTE) * MINUTE;
+    const [soon, later] = [clock.now + 2.5 * MINUTE, clock.now + 30 * MINUTE];
+    lanes.unreachable(lane, 'refused');
+    clock.now = lane.backedOffUntil;
+    lanes.noticeDue(lane, soon);
+    lanes.unreachable(lane, 'refused');
+    assert.equal(lane.backedOffUntil, minuteOf(soon), 'known before it failed: not five minutes');
+    clock.now = lane.backedOffUntil;
+    lanes.unreachable(lane, 'refused');
+    assert.equal(lane.backedOffUntil, clock.now + 60 * MINUTE, 'what has passed counts no more');
+    lanes.noticeDue(lane, later);
+    assert.equal(lane.backedOffUntil, minuteOf(later), 'learnt while it is backed off');
+    const early = makeLanes(1e9, 20_000);
+    early.lanes.unreachable(early.lane, 'refused');
+    assert.equal(early.lane.backedOffUntil, early.clock.now + 20_000, 'for mail that comes meanwhile');
+  });
+
+  it('remembers a thousand such minutes at most', () => {
+    const { lanes, lane, clock } = makeLanes();
+    for (let n = 1; n <= 3000; n += 1) lanes.noticeDue(lane, clock.now + n * MINUTE);
+    assert.equal(lane.notices.size, 1000);
+    clock.now += 500 * MINUTE;
+    lanes.noticeDue(lane, clock.now + 5000 * MINUTE);
+    assert.equal(lane.notices.size, 502, 'those that have passed make room');
   });
 
   it('is not backed off while other connections work, nor where the first failure is final', () => {

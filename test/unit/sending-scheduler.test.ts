@@ -117,6 +117,16 @@ it('a rule of rate lets so many go and the rest wait', async (t) => {
   assert.ok(performance.now() - startedAt >= 4_500);
 });
 
+it('a back-off ends in the minute in which a sender is to be told of the delay', async (t) => {
+  const dead = { address: '127.0.0.1', port: 1 };
+  const world = makeWorld(t, () => route([host(dead, 10, 'mx.test')]));
+  const [delayNoticeMs, noticeAt] = [4 * 3_600_000, Date.now() + 90_000];
+  world.settings = { ...world.settings, delayNoticeMs, retryScheduleMs: [3_600_000] };
+  await world.send({ to: ['x@far.test'], changes: { receivedAt: noticeAt - delayNoticeMs } });
+  const until = Date.parse(world.sender.destinations()[0]?.backedOffUntil ?? '');
+  assert.ok(until >= noticeAt && until < noticeAt + 60_000, String(until - noticeAt));
+});
+
 it('a dead destination is backed off whole; the button lets one message find out, and all go', async (t) => {
   const far = await startFar(t);
   const dead = { address: '127.0.0.1', port: 1 };

@@ -242,7 +242,7 @@ function messageHandlers(): Part<
 }
 
 function queueHandlers(): Part<
-  'destinations' | 'queue' | 'retryQueue' | 'holdQueue' | 'releaseQueue' | 'deleteQueue'
+  'destinations' | 'queue' | 'retryQueue' | 'holdQueue' | 'releaseQueue' | 'endBackOff' | 'deleteQueue'
 > {
   type Action = 'retry' | 'hold' | 'release' | 'delete';
   const act = async (
@@ -268,6 +268,7 @@ function queueHandlers(): Part<
     retryQueue: (call, { body }) => act(call, 'retry', body),
     holdQueue: (call, { body }) => act(call, 'hold', body, { stay: body.stay }),
     releaseQueue: (call, { body }) => act(call, 'release', body),
+    endBackOff: (call, { body }) => run<'endBackOff'>(call, 'queue.end-back-off', body),
     deleteQueue: (call, { body }) => act(call, 'delete', body, { notice: body.notice }),
   };
 }

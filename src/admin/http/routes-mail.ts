@@ -178,6 +178,16 @@ export const MAIL_ROUTES = {
     body: messages.queueActionBody,
     answer: messages.queueCountShape,
   },
+  endBackOff: {
+    method: 'POST',
+    path: '/queue/end-back-off',
+    tag: 'Queue',
+    access: 'write',
+    status: 200,
+    summary: 'Lets one message find out now whether the servers of a destination that is backed off are back',
+    body: messages.endBackOffBody,
+    answer: messages.endBackOffShape,
+  },
   deleteQueue: {
     method: 'POST',
     path: '/queue/delete',

@@ -34,6 +34,7 @@ const MAX_IDS = 1000;
 export function addQueueCommands(program: Command, session: CliSession): void {
   const queue = program.command('queue').description('what is waiting to leave for another server');
   addQueueList(queue, session);
+  addDestinations(queue, session);
   for (const [name, description] of [
     ['retry', 'send now: try at once what waits'],
     ['release', 'try again what was held; --destination also lifts the hold on what arrives later'],
@@ -128,6 +129,42 @@ function addQueueList(queue: Command, session: CliSession): void {
         format,
         limit,
       );
+    });
+}
+
+interface DestinationView {
+  readonly destination: string;
+  readonly waiting: number;
+  readonly sending: number;
+  readonly held: number;
+  readonly sessions: number;
+  readonly nextAttemptAt: string | null;
+  readonly lastReply: string | null;
+  readonly backedOffUntil: string | null;
+  readonly backOffReply: string | null;
+}
+
+function addDestinations(queue: Command, session: CliSession): void {
+  queue
+    .command('destinations')
+    .description('where mail waits to go, the fullest first, and what is backed off')
+    .option('--json', 'as JSON')
+    .action((_, command: Command) => {
+      const format = {
+        headings: [
+          ...['DESTINATION', 'WAITING', 'SENDING', 'HELD', 'SESSIONS'],
+          ...['NEXT', 'BACKED OFF UNTIL', 'LAST REPLY'],
+        ],
+        rows: (row: DestinationView) => [
+          [
+            ...[row.destination, ...[row.waiting, row.sending, row.held, row.sessions].map(String)],
+            ...[formatTime(row.nextAttemptAt), formatTime(row.backedOffUntil)],
+            row.backOffReply ?? row.lastReply ?? '-',
+          ],
+        ],
+        empty: 'Nothing is waiting.',
+      };
+      return readList<DestinationView>(session, command, 'queue.destinations', {}, format);
     });
 }
 

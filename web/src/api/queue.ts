@@ -68,6 +68,16 @@ export function useQueueCount({ action, selector }: Pick<ActionInput, 'action' |
   });
 }
 
+/** Lets one message find out now whether the servers of a destination are back. */
+export function useEndBackOff() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (destination: string) =>
+      call('POST /queue/end-back-off', { body: { selector: { destination } } }),
+    onSettled: () => client.invalidateQueries({ queryKey: KEY }),
+  });
+}
+
 export function useQueueAction() {
   const client = useQueryClient();
   return useMutation({

@@ -95,6 +95,10 @@ export const destinationRow = z
     backedOffUntil: time
       .nullable()
       .describe('none of its servers could be reached, and none is dialled before; then one message tries'),
+    backOffReply: z
+      .string()
+      .nullable()
+      .describe('what came of the last attempt to reach its servers, while it is backed off'),
     servers: z
       .string()
       .nullable()
@@ -132,6 +136,15 @@ export const queueHoldBody = queueActionBody.extend({
 });
 export const queueDeleteBody = queueActionBody.extend({
   notice: z.boolean().default(false).describe('tell the senders'),
+});
+export const endBackOffBody = z.strictObject({
+  selector: z.union([
+    z.strictObject({ destination: z.string().min(1).max(300) }),
+    z.strictObject({ all: z.literal(true) }),
+  ]),
+});
+export const endBackOffShape = z.object({
+  destinations: z.number().int().describe('sets of servers that were backed off'),
 });
 export const queueCountShape = z
   .object({ recipients: z.number().int(), messages: z.number().int() })

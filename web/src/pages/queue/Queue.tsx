@@ -1,13 +1,15 @@
+import { Button } from '@mantine/core';
 import { useState } from 'react';
-import { type DestinationRow, useDestinations } from '../../api/queue.ts';
+import { type DestinationRow, useDestinations, useEndBackOff } from '../../api/queue.ts';
 import { Link } from '../../app/Link.tsx';
 import { placeOfDestination } from '../../app/router.ts';
 import { count } from '../../parts/format.ts';
 import { MoreButton } from '../../parts/MoreButton.tsx';
-import { Mark } from '../../parts/Note.tsx';
+import { Mark, ProblemNote } from '../../parts/Note.tsx';
 import { Answer, Empty, Page, Panel } from '../../parts/Page.tsx';
 import { type Column, Table } from '../../parts/Table.tsx';
 import { Time } from '../../parts/Time.tsx';
+import { toast } from '../../parts/toasts.tsx';
 import { t } from '../../strings.ts';
 import { ActionDialog, HoldAllNote, type Wanted } from './ActionDialog.tsx';
 import { ActionMenu } from './ActionMenu.tsx';
@@ -58,9 +60,12 @@ const COLUMNS: readonly Column<DestinationRow>[] = [
   {
     key: 'destination',
     label: words.destination,
-    cell: ({ destination, heldByRule }) => (
+    cell: ({ destination, heldByRule, backedOffUntil, backOffReply }) => (
       <>
         <Link href={placeOfDestination(destination)}>{destination}</Link>
+        {backedOffUntil !== null && (
+          <BackOff destination={destination} until={backedOffUntil} reply={backOffReply} />
+        )}
         {heldByRule !== null && (
           <div>
             <Mark tone="held">{words.heldByRule(heldByRule)}</Mark>
@@ -83,8 +88,42 @@ const COLUMNS: readonly Column<DestinationRow>[] = [
     cell: ({ lastReply }) => <span className="break small">{lastReply ?? t.time.unknown}</span>,
   },
   { key: 'next', label: words.nextAttempt, cell: ({ nextAttemptAt }) => <Time at={nextAttemptAt} /> },
-  { key: 'backed', label: words.backedOff, cell: ({ backedOffUntil }) => <Time at={backedOffUntil} /> },
 ];
+
+/** No server of the destination could be reached: until when none is tried, why, and how to try now. */
+function BackOff(props: {
+  readonly destination: string;
+  readonly until: string;
+  readonly reply: string | null;
+}) {
+  const { destination, until, reply } = props;
+  const end = useEndBackOff();
+  const tryNow = async () => {
+    const { destinations } = await end.mutateAsync(destination);
+    toast(destinations > 0 ? words.triedNow(destination) : words.notBackedOff(destination));
+  };
+  return (
+    <div className="stack-tight">
+      <div>
+        <Mark tone="warn">{words.backedOff}</Mark> <Time at={until} />
+      </div>
+      {reply !== null && <div className="break small">{reply}</div>}
+      {end.error !== null && <ProblemNote error={end.error} />}
+      <div>
+        <Button
+          size="compact-xs"
+          variant="default"
+          aria-label={words.tryNowNamed(destination)}
+          loading={end.isPending}
+          // What went wrong is told above.
+          onClick={() => void tryNow().catch(() => undefined)}
+        >
+          {words.tryNow}
+        </Button>
+      </div>
+    </div>
+  );
+}
 
 function Destinations({
   rows,
