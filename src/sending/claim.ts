@@ -15,7 +15,8 @@ import {
   type SettleInput,
   StorageError,
 } from '../storage/contract.ts';
-import { Delivery, type DeliveryContext, type DeliveryResult, ownTrouble } from './delivery.ts';
+import { Delivery, ownTrouble } from './delivery.ts';
+import type { DeliveryContext, DeliveryResult } from './delivery-contract.ts';
 import {
   delayNoticeTime,
   isDelayNoticeDue,

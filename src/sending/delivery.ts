@@ -4,18 +4,17 @@
  */
 import { describeError } from '../mail/failure.ts';
 import { replyText } from '../mail/reply.ts';
-import type { Route, Target } from '../routing/contract.ts';
+import type { Route } from '../routing/contract.ts';
 import { whyNoFallback } from '../routing/router.ts';
 import { destinationRule } from '../settings/destination-rules.ts';
 import type { Settings, SmtpHost } from '../settings/values.ts';
 import { missesTls } from '../smtp/sender-dsn.ts';
 import { limitsOf, unsendable } from '../smtp/sender-extensions.ts';
 import type { RecipientResult, SessionProblem } from '../smtp/sender-session.ts';
-import type { BodyReader, NewEvent, QueuedMessage, QueuedRecipient } from '../storage/contract.ts';
+import type { BodyReader, NewEvent, QueuedRecipient } from '../storage/contract.ts';
 import { isTlsReport } from '../trust/report-source.ts';
 import { type Endpoint, endpointsOf } from './connect.ts';
-import type { ConnectionPool } from './connection-pool.ts';
-import type { DeadAddresses } from './dead-addresses.ts';
+import type { DeliveryContext, DeliveryResult, DeliveryWork } from './delivery-contract.ts';
 import { attemptEvent, fallbackEvent } from './events.ts';
 import {
   emptyTally,
@@ -31,56 +30,12 @@ import {
   type Trouble,
   type Verdict,
 } from './judge.ts';
-import type { Lane, Lanes } from './lanes.ts';
+import { LanePlace } from './lane-place.ts';
+import type { Lane } from './lanes.ts';
 import { makeTrial, openFirst, type Trial } from './open.ts';
 import { applyPolicies } from './policies.ts';
-import type { SenderDependencies } from './ports.ts';
-import type { SmtpHostWatch } from './smtp-host-watch.ts';
 import type { PeerConnection } from './talk.ts';
 import { makeTransaction } from './transaction.ts';
-
-/** What the attempts of one sender share. */
-export interface DeliveryContext {
-  readonly deps: SenderDependencies;
-  readonly pool: ConnectionPool;
-  readonly lanes: Lanes;
-  readonly watch: SmtpHostWatch;
-  readonly dead: DeadAddresses;
-  /** Aborted when the server stops and will wait no longer. */
-  readonly signal: AbortSignal;
-  /** Called before a new connection is opened, to keep their number. */
-  readonly makeRoom: () => void;
-}
-
-export interface DeliveryWork {
-  readonly message: QueuedMessage;
-  readonly recipients: readonly QueuedRecipient[];
-  /** Under which it stands in the queue. */
-  readonly destination: string;
-  readonly target: Target;
-  readonly assumedExternal: boolean;
-  /** Envelope sender to use; '' is the null reverse-path. */
-  readonly sender: string;
-  /** When the work was taken from the queue, ms of `performance.now()`. */
-  readonly takenAt: number;
-  /** False when the claim has lapsed, or is about to, and somebody else may be at it. */
-  readonly stillOurs: () => boolean;
-}
-
-/** What became of one recipient in this attempt. */
-export type DeliveryResult =
-  | {
-      readonly type: 'delivered';
-      readonly host: string;
-      readonly address: string;
-      readonly tls: string | null;
-      readonly reply: string;
-      /** The server offers DSN and was told what the sender wants to hear. */
-      readonly dsnPassedOn: boolean;
-    }
-  /** Not attempted to the end because the server stops. */
-  | { readonly type: 'returned' }
-  | Verdict;
 
 /** What a server came to; only `unreachable` leaves its other addresses to be tried. */
 type Outcome = 'unreachable' | 'self' | 'talked' | 'stop';
@@ -101,9 +56,7 @@ export class Delivery {
   /** Why a server could not be given the message at all; another one may take it. */
   readonly #unfit = new Map<number, Trouble>();
   #trials: Trial[] = [];
-  #hasHampered = false;
-  /** Its place among the connections of a lane, and the connection that had it last. */
-  #place: { readonly lane: Lane; readonly connection: PeerConnection | null } | null = null;
+  readonly #place: LanePlace;
   #body: BodyReader | null = null;
   /** A transaction was broken off because the claim was about to lapse. */
   #withdrawn = false;
@@ -111,6 +64,8 @@ export class Delivery {
   constructor(context: DeliveryContext, work: DeliveryWork) {
     this.#context = context;
     this.#work = work;
+    const { concurrency } = destinationRule(context.deps.settings(), work.destination);
+    this.#place = new LanePlace(context.lanes, context.pool, concurrency);
   }
 
   async run(): Promise<void> {
@@ -179,7 +134,7 @@ export class Delivery {
     try {
       await this.#tryServers(route, lane, tally);
     } finally {
-      this.#release();
+      this.#place.release();
     }
     const answered = tally.spoke !== null || tally.held !== null || tally.own !== null || tally.self;
     const dialled = this.#trials.length > 0;
@@ -199,74 +154,6 @@ export class Delivery {
     if (endpoint !== undefined)
       this.#trials.push(makeTrial(endpoint, 'connect', null, `not dialled: ${why}`, performance.now()));
     return why;
-  }
-
-  /** The delivery's place among the connections of a lane; its last connection is closed before the next. */
-  async #reserve(lane: Lane): Promise<boolean> {
-    const { lanes, pool, deps } = this.#context;
-    if (this.#place !== null) {
-      await this.#closed();
-      return true;
-    }
-    const { concurrency } = destinationRule(deps.settings(), this.#work.destination);
-    while (lane.connections >= lanes.limitOf(lane, concurrency)) {
-      // One that waits there for work makes way.
-      const closed = pool.dropOldestOf(lane);
-      if (closed === null) return false;
-      await closed;
-    }
-    lane.connections += 1;
-    this.#place = { lane, connection: null };
-    return true;
-  }
-
-  #hold(lane: Lane, connection: PeerConnection): void {
-    this.#place = { lane, connection };
-  }
-
-  /** The connection goes back to the others, and its place with it. */
-  #keep(endpoint: Endpoint, connection: PeerConnection, lane: Lane): void {
-    this.#place = null;
-    this.#context.pool.give(endpoint, connection, lane);
-  }
-
-  #closed(): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const connection = this.#place?.connection ?? null;
-    if (connection === null) resolve();
-    else connection.whenClosed(resolve);
-    return promise;
-  }
-
-  #release(): void {
-    const place = this.#place;
-    this.#place = null;
-    if (place === null) return;
-    const { lane, connection } = place;
-    const uncount = () => {
-      lane.connections -= 1;
-    };
-    if (connection === null) uncount();
-    else connection.whenClosed(uncount);
-  }
-
-  /** Once an attempt, however many of the servers it was. */
-  #hampered(lane: Lane): void {
-    if (this.#hasHampered) return;
-    this.#hasHampered = true;
-    this.#context.lanes.hampered(lane);
-  }
-
-  /** True when a server refused a connection only because it has others of ours; the message waits for those. */
-  #isCrowded(endpoint: Endpoint, problem: SessionProblem, lane: Lane): boolean {
-    const others = lane.open.get(endpoint.key) ?? 0;
-    const code = problem.reply?.code ?? 0;
-    const refused =
-      problem.kind === 'not-greeted' && (/refused/.test(problem.text) || (code >= 400 && code < 500));
-    // Those still being opened may be what it has; the last of them tells whether it takes any.
-    if (!refused || (others === 0 && !lane.opening.has(endpoint.key))) return false;
-    this.#context.lanes.crowded(lane, others);
-    return true;
   }
 
   /** There is no room now: the message waits for it, unless a server has answered for it already. */
@@ -289,7 +176,7 @@ export class Delivery {
     const endpoints = this.#inOrder(await applyPolicies(endpointsOf(route), { route, domain, policies }));
     if (endpoints.length === 0) tally.unreachable = 'no address that may be dialled';
     const pooled = this.#context.pool.take(firstChoice(endpoints), lane);
-    if (pooled !== null) this.#hold(lane, pooled.connection);
+    if (pooled !== null) this.#place.hold(lane, pooled.connection);
     const order =
       pooled === null ? endpoints : [pooled.endpoint, ...endpoints.filter((e) => e !== pooled.endpoint)];
     const left = new Set(order);
@@ -300,7 +187,7 @@ export class Delivery {
       const connection =
         endpoint === pooled?.endpoint && left.size === order.length ? pooled.connection : null;
       if (this.#pending().length === 0 || this.#isCut()) {
-        if (connection !== null) this.#keep(endpoint, connection, lane);
+        if (connection !== null) this.#place.keep(endpoint, connection, lane);
         break;
       }
       // RFC 5321 §5.1: ourselves and every server no better are no servers for this mail.
@@ -349,7 +236,7 @@ export class Delivery {
     }
     const toDial = addresses.filter((endpoint) => !this.#isKnownDead(endpoint, tally));
     if (toDial.length === 0) return { outcome: 'unreachable', done: addresses };
-    if (!(await this.#reserve(lane))) {
+    if (!(await this.#place.reserve(lane))) {
       this.#putBack(tally);
       return { outcome: 'stop', done: [] };
     }
@@ -369,14 +256,14 @@ export class Delivery {
     const { deps, signal } = this.#context;
     const { hostname, settings, observeTls } = deps;
     const observe = observeTls === undefined ? {} : { observe: observeTls };
-    for (const { key } of addresses) count(lane.opening, key, 1);
+    this.#place.opening(addresses, lane, 1);
     const { taken, failed, trials } = await openFirst(addresses, { hostname, settings, signal, ...observe });
-    for (const { key } of addresses) count(lane.opening, key, -1);
+    this.#place.opening(addresses, lane, -1);
     this.#trials.push(...trials);
-    const others = failed.filter(({ endpoint, problem }) => !this.#isCrowded(endpoint, problem, lane));
+    const others = failed.filter(({ endpoint, problem }) => !this.#place.isCrowded(endpoint, problem, lane));
     const outcomes = others.map(({ endpoint, problem }) => this.#account(endpoint, problem, tally, lane));
     if (taken === null) {
-      this.#place = { lane, connection: null };
+      this.#place.empty(lane);
       if (others.length < failed.length) return this.#noRoom(tally);
       const outcome = outcomes.find((one) => one !== 'unreachable') ?? 'unreachable';
       return { outcome, done: addresses };
@@ -385,12 +272,11 @@ export class Delivery {
     const done = [...failed.map((one) => one.endpoint), endpoint];
     this.#trials.push(...opened.trials);
     if (!opened.ok) {
-      this.#place = { lane, connection: null };
-      if (this.#isCrowded(endpoint, opened.problem, lane)) return this.#noRoom(tally);
+      this.#place.empty(lane);
+      if (this.#place.isCrowded(endpoint, opened.problem, lane)) return this.#noRoom(tally);
       return { outcome: this.#account(endpoint, opened.problem, tally, lane), done };
     }
-    this.#hold(lane, opened.connection);
-    countOpen(lane, endpoint.key, opened.connection);
+    this.#place.opened(endpoint, opened.connection, lane);
     this.#context.dead.remove(endpoint);
     const problem = await this.#talk(endpoint, opened.connection, tally, lane, asked);
     const outcome = this.#account(endpoint, problem, tally, lane);
@@ -434,7 +320,7 @@ export class Delivery {
     }
     if (judged.type === 'spoke') {
       tally.spoke = judged.trouble;
-      this.#hampered(lane);
+      this.#place.hampered(lane);
       return 'talked';
     }
     if (judged.type === 'own') {
@@ -476,7 +362,7 @@ export class Delivery {
     } finally {
       signal.removeEventListener('abort', onStop);
     }
-    this.#keep(endpoint, connection, lane);
+    this.#place.keep(endpoint, connection, lane);
     return null;
   }
 
@@ -649,17 +535,6 @@ export class Delivery {
 /** Whether mail that finds the lane out of reach goes to the SMTP host. */
 export function fallsBack({ via }: Lane, settings: Settings): boolean {
   return via === 'mx' && whyNoFallback('unreachable', settings) === null;
-}
-
-function countOpen(lane: Lane, key: string, connection: PeerConnection): void {
-  count(lane.open, key, 1);
-  connection.whenClosed(() => count(lane.open, key, -1));
-}
-
-function count(counts: Map<string, number>, key: string, change: 1 | -1): void {
-  const now = (counts.get(key) ?? 0) + change;
-  if (now > 0) counts.set(key, now);
-  else counts.delete(key);
 }
 
 /** Trouble with our own store, which defers mail and never returns it. */
