@@ -112,6 +112,7 @@ class FarServer {
   #serve(socket: Socket): void {
     let received = '';
     let inData = false;
+    let recipients = 0;
     let replyAt = 0;
     const reply = (text: string) => {
       if (this.#kind !== 'slow') {
@@ -132,12 +133,15 @@ class FarServer {
         received = received.slice(end + mark.length);
         if (inData) {
           inData = false;
+          recipients = 0;
           this.taken += 1;
           this.lastAt = Date.now();
           reply('250 2.0.0 taken');
           continue;
         }
-        const said = this.#answer(line);
+        const said = this.#answer(line, recipients);
+        if (/^RCPT/i.test(line) && said.startsWith('250')) recipients += 1;
+        if (/^(MAIL|RSET)/i.test(line)) recipients = 0;
         inData = said.startsWith('354');
         reply(said);
         if (said.startsWith('221')) socket.end();
@@ -145,7 +149,7 @@ class FarServer {
     });
   }
 
-  #answer(line: string): string {
+  #answer(line: string, recipients: number): string {
     const verb = line.slice(0, 4).toUpperCase();
     if (verb === 'EHLO')
       return '250-far.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES';
@@ -153,7 +157,8 @@ class FarServer {
       this.#greeted.add(line);
       return '450 4.7.1 greylisted, come back later';
     }
-    if (verb === 'DATA') return '354 go on';
+    // Pipelined behind recipients of which none was taken (RFC 2920 §3.1).
+    if (verb === 'DATA') return recipients > 0 ? '354 go on' : '554 5.5.1 no valid recipients';
     return verb === 'QUIT' ? '221 2.0.0 bye' : '250 2.0.0 ok';
   }
 }
