@@ -105,6 +105,8 @@ async function sendMail(cmail: Cmail): Promise<string> {
   const held = await send('greta@dead.example', 1);
   const waiting = await send('hugo@dead.example', 3);
   client.destroy();
+  // Whichever of the two came after the first attempt failed would wait for the end of the back-off, untried.
+  await cmail.run(['queue', 'retry', '--destination', 'dead.example']);
   await poll('an attempt at dead.example', async () => {
     const { recipients } = await cmail.json<{ recipients: { attempts: number; state: string }[] }>([
       'message',
