@@ -190,7 +190,11 @@ function securedBy(socket: TLSSocket, policy: TlsPolicy | null): Secured {
       refused: null,
     };
   const whom = BY_WHOM[policy.source];
-  const refused = verified ? null : `The certificate is not the one that ${whom} asks for: ${problem}`;
+  const fault =
+    policy.level === 'dane'
+      ? 'not the one that DANE asks for'
+      : `not trusted for this name, as ${whom} demands`;
+  const refused = verified ? null : `The certificate is ${fault}: ${problem}`;
   const text = verified ? `${version}, verified by ${whom}` : `${version}, not verified by ${whom}`;
   return { verified, text, version, problem, failure, refused };
 }

@@ -183,11 +183,11 @@ describe('a newcomer asks', () => {
     assert.match(words, /MX: 10 mx\.far\.test/);
     assert.match(
       words,
-      /mx\.far\.test \[127\.0\.51\.9\] port \d+, not connected, \d+ ms: connection refused/,
+      /mx\.far\.test \[127\.0\.51\.9\] port \d+, not connected, \d+ ms: .*connection refused/,
     );
     assert.match(
       words,
-      /went over to the SMTP host 127\.0\.51\.1: unreachable: No server could be reached: mx\.far\.test/,
+      /went over to the SMTP host 127\.0\.51\.1: unreachable: No server could be reached: .*mx\.far\.test/,
     );
     assert.match(words, /attempt for z@far\.test by the SMTP host, because MX failed: unreachable/);
     assert.match(words, /z@far\.test delivered to 127\.0\.51\.1 \[127\.0\.51\.1\], without TLS: 250/);

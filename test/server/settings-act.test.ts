@@ -61,6 +61,8 @@ describe('Socket Timeout', () => {
     const { server } = await world(t, dead, { 'smtp.socketTimeout': '2' });
     const at2 = await firstAttempt(server, await submit(server, 'x@far.test'));
     await server.set({ 'smtp.socketTimeout': '5' });
+    await server.run(['queue', 'delete', '--destination', 'far.test']);
+    await server.run(['queue', 'end-back-off', '--destination', 'far.test']);
     const at5 = await firstAttempt(server, await submit(server, 'y@far.test'));
     assert.ok(at2.durationMs >= 1900 && at2.durationMs < 4500, `at 2 s it took ${at2.durationMs} ms`);
     assert.ok(at5.durationMs >= 4900 && at5.durationMs < 9000, `at 5 s it took ${at5.durationMs} ms`);
