@@ -196,7 +196,13 @@ const POLICY: StsPolicy = { mode: 'enforce', maxAgeSeconds: 86_400, mx: ['mx.pla
 describe('MTA-STS', () => {
   for (const [what, policy, trusted, state, words] of [
     ['enforced, trusted certificate', POLICY, true, 'delivered', /^TLSv1\.3, verified by MTA-STS$/],
-    ['enforced, certificate of nobody known', POLICY, false, 'queued', /not trusted for this name, as MTA-STS demands/],
+    [
+      'enforced, certificate of nobody known',
+      POLICY,
+      false,
+      'queued',
+      /not trusted for this name, as MTA-STS demands/,
+    ],
     [
       'enforced, another MX',
       { ...POLICY, mx: ['mx.else.test'] },
