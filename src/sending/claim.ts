@@ -15,7 +15,7 @@ import {
   type SettleInput,
   StorageError,
 } from '../storage/contract.ts';
-import { Delivery, ownTrouble } from './delivery.ts';
+import { Delivery } from './delivery.ts';
 import type { DeliveryContext, DeliveryResult } from './delivery-contract.ts';
 import {
   delayNoticeTime,
@@ -23,6 +23,7 @@ import {
   judgeRedecision,
   nextOnSchedule,
   noticePoints,
+  ownTrouble,
   retryOutlook,
   type Timing,
   type Trouble,

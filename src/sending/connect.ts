@@ -71,6 +71,17 @@ export function endpointsOf(route: Route): Endpoint[] {
   return endpoints.slice(0, MAX_ADDRESSES);
 }
 
+/** One server of a route, whatever its addresses; two SMTP hosts are two, also under one name. */
+export function serverOf({ host, port, smtpHost }: Endpoint): string {
+  return `${smtpHost?.which ?? ''} ${host}:${port}`;
+}
+
+/** Where a connection that waits may be taken up: at any server by MX, but only at the first SMTP host. */
+export function firstChoice(endpoints: readonly Endpoint[]): readonly Endpoint[] {
+  const which = endpoints[0]?.smtpHost?.which;
+  return endpoints.filter(({ smtpHost }) => smtpHost?.which === which);
+}
+
 /** TLS on a connection. */
 export interface Secured {
   /** The certificate is one we trust (Node's own list and NODE_EXTRA_CA_CERTS), for this host name. */

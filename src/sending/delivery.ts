@@ -5,15 +5,14 @@
 import { describeError } from '../mail/failure.ts';
 import { replyText } from '../mail/reply.ts';
 import type { Route } from '../routing/contract.ts';
-import { whyNoFallback } from '../routing/router.ts';
 import { destinationRule } from '../settings/destination-rules.ts';
-import type { Settings, SmtpHost } from '../settings/values.ts';
+import type { SmtpHost } from '../settings/values.ts';
 import { missesTls } from '../smtp/sender-dsn.ts';
 import { limitsOf, unsendable } from '../smtp/sender-extensions.ts';
 import type { RecipientResult, SessionProblem } from '../smtp/sender-session.ts';
 import type { BodyReader, NewEvent, QueuedRecipient } from '../storage/contract.ts';
 import { isTlsReport } from '../trust/report-source.ts';
-import { type Endpoint, endpointsOf } from './connect.ts';
+import { type Endpoint, endpointsOf, firstChoice, serverOf } from './connect.ts';
 import type { DeliveryContext, DeliveryResult, DeliveryWork } from './delivery-contract.ts';
 import { attemptEvent, fallbackEvent } from './events.ts';
 import {
@@ -26,12 +25,12 @@ import {
   judgeRefusal,
   judgeRoute,
   judgeRouteFailure,
+  ownTrouble,
   type RouteTally,
   type Trouble,
-  type Verdict,
 } from './judge.ts';
 import { LanePlace } from './lane-place.ts';
-import type { Lane } from './lanes.ts';
+import { fallsBack, type Lane } from './lanes.ts';
 import { makeTrial, openFirst, type Trial } from './open.ts';
 import { applyPolicies } from './policies.ts';
 import type { PeerConnection } from './talk.ts';
@@ -530,25 +529,4 @@ export class Delivery {
       this.results.set(index, trouble === undefined ? result : { type: 'deferred', trouble });
     }
   }
-}
-
-/** Whether mail that finds the lane out of reach goes to the SMTP host. */
-export function fallsBack({ via }: Lane, settings: Settings): boolean {
-  return via === 'mx' && whyNoFallback('unreachable', settings) === null;
-}
-
-/** Trouble with our own store, which defers mail and never returns it. */
-export function ownTrouble(text: string): Verdict {
-  return { type: 'own', trouble: { kind: 'local', status: '4.3.0', text, host: null, reply: null } };
-}
-
-/** One server of a route, whatever its addresses; two SMTP hosts are two, also under one name. */
-function serverOf({ host, port, smtpHost }: Endpoint): string {
-  return `${smtpHost?.which ?? ''} ${host}:${port}`;
-}
-
-/** Where a connection that waits may be taken up: at any server by MX, but only at the first SMTP host. */
-function firstChoice(endpoints: readonly Endpoint[]): readonly Endpoint[] {
-  const which = endpoints[0]?.smtpHost?.which;
-  return endpoints.filter(({ smtpHost }) => smtpHost?.which === which);
 }

@@ -273,3 +273,8 @@ export function retryOutlook(nextAttemptAt: number, timing: Timing): RetryOutloo
 function statusOf(reply: Reply | null, unknown: string): string {
   return reply?.enhanced ?? unknown;
 }
+
+/** Trouble with our own store, which defers mail and never returns it. */
+export function ownTrouble(text: string): Verdict {
+  return { type: 'own', trouble: { kind: 'local', status: '4.3.0', text, host: null, reply: null } };
+}

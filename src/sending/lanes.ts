@@ -4,6 +4,8 @@
  * each success, half as many with each failure (Postfix's positive and negative feedback).
  */
 import type { Route } from '../routing/contract.ts';
+import { whyNoFallback } from '../routing/router.ts';
+import type { Settings } from '../settings/values.ts';
 
 const FIRST_LIMIT = 5;
 /** Lanes, and destinations whose lane is known, remembered while nothing is under way to them. */
@@ -232,4 +234,9 @@ export class Lanes {
       return;
     }
   }
+}
+
+/** Whether mail that finds the lane out of reach goes to the SMTP host. */
+export function fallsBack({ via }: Lane, settings: Settings): boolean {
+  return via === 'mx' && whyNoFallback('unreachable', settings) === null;
 }

@@ -1,9 +1,10 @@
-import { Button, Checkbox, CopyButton, NativeSelect, TextInput } from '@mantine/core';
+import { Button, Checkbox, NativeSelect, TextInput } from '@mantine/core';
 import { useState } from 'react';
 import { type TokenRow, type TokenScope, useMakeToken, useRevokeToken, useTokens } from '../../api/access.ts';
 import { Dialog } from '../../parts/Dialog.tsx';
 import { Mark, Note } from '../../parts/Note.tsx';
 import { Answer, Empty, Panel } from '../../parts/Page.tsx';
+import { Secret } from '../../parts/Secret.tsx';
 import { type Column, Table } from '../../parts/Table.tsx';
 import { Time } from '../../parts/Time.tsx';
 import { toast } from '../../parts/toasts.tsx';
@@ -159,18 +160,7 @@ function AddDialog({
 function MadeDialog({ secret, onClose }: { readonly secret: string; readonly onClose: () => void }) {
   return (
     <Dialog title={words.onceTitle} opened onClose={onClose}>
-      <div className="secret">
-        <code className="grow" data-testid="token">
-          {secret}
-        </code>
-        <CopyButton value={secret}>
-          {({ copied, copy }) => (
-            <Button size="xs" variant="default" onClick={copy}>
-              {copied ? t.actions.copied : t.actions.copy}
-            </Button>
-          )}
-        </CopyButton>
-      </div>
+      <Secret text={secret} testId="token" />
       <Note tone="warn">{words.once}</Note>
     </Dialog>
   );

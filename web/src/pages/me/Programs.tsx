@@ -1,4 +1,4 @@
-import { Button, Checkbox, CopyButton, TextInput } from '@mantine/core';
+import { Button, Checkbox, TextInput } from '@mantine/core';
 import { useState } from 'react';
 import {
   type AppPasswordRow,
@@ -11,6 +11,7 @@ import {
 import { Dialog } from '../../parts/Dialog.tsx';
 import { Mark, Note } from '../../parts/Note.tsx';
 import { Answer, Empty, Page, Panel } from '../../parts/Page.tsx';
+import { Secret } from '../../parts/Secret.tsx';
 import { type Column, Table } from '../../parts/Table.tsx';
 import { Time } from '../../parts/Time.tsx';
 import { toast } from '../../parts/toasts.tsx';
@@ -206,18 +207,7 @@ function AddDialog({ onClose, onMade }: AddProps) {
 function MadeDialog({ secret, onClose }: { readonly secret: string; readonly onClose: () => void }) {
   return (
     <Dialog title={words.onceTitle} opened onClose={onClose}>
-      <div className="secret">
-        <code className="grow" data-testid="app-password">
-          {secret}
-        </code>
-        <CopyButton value={secret}>
-          {({ copied, copy }) => (
-            <Button size="xs" variant="default" onClick={copy}>
-              {copied ? t.actions.copied : t.actions.copy}
-            </Button>
-          )}
-        </CopyButton>
-      </div>
+      <Secret text={secret} testId="app-password" />
       <Note tone="warn">{words.once}</Note>
     </Dialog>
   );
