@@ -2,7 +2,8 @@
 import type { Socket } from 'node:net';
 import { describeError } from '../mail/failure.ts';
 import type { PhaseTimeouts, Settings } from '../settings/values.ts';
-import { DotStuffer, END_OF_DATA_BYTES } from '../smtp/dot-stuffing.ts';
+import { CHUNK_ENCODER } from '../smtp/body-encoder.ts';
+import { DotStuffer } from '../smtp/dot-stuffing.ts';
 import { limitsOf } from '../smtp/sender-extensions.ts';
 import type {
   RecipientResult,
@@ -13,13 +14,12 @@ import type {
   Transaction,
 } from '../smtp/sender-session.ts';
 import type { TlsPolicy } from '../trust/contract.ts';
+import { BodyWriter, NO_PROGRESS_MS } from './body-writer.ts';
 import { type Secured, startTls } from './connect.ts';
 
-/** A session in which nothing completes for this long is closed, whatever the waits are set to. */
-const NO_PROGRESS_MS = 30 * 60_000;
 const RATE_GRACE_MS = 60_000;
 
-/** The bytes of a message on their way out, before dot-stuffing. */
+/** The bytes of a message on their way out, before dot-stuffing; `sizeBytes` of the transaction, all in all. */
 export type MessageBytes = () => AsyncIterable<Uint8Array>;
 
 export interface TransactResult {
@@ -128,8 +128,9 @@ export class PeerConnection {
     this.session.begin(transaction);
     this.#advance();
     let action = await this.#next();
-    if (action.type === 'send-body') {
-      const sent = await this.#sendBody(message, mayGoOn);
+    if (action.type === 'send-body' || action.type === 'send-chunk') {
+      const chunkBytes = action.type === 'send-chunk' ? action.sizeBytes : null;
+      const sent = await this.#sendBody(message, chunkBytes, mayGoOn);
       if (sent !== 'sent') {
         const withdrawn = sent === 'withdrawn';
         this.destroy(withdrawn ? 'The message was taken back' : 'The message could not be read');
@@ -253,22 +254,32 @@ export class PeerConnection {
     this.#advance();
   }
 
-  /** `sent` when all is written or the server interrupted; otherwise why it must not be ended. */
+  /**
+   * `sent` when all is written or the server interrupted; otherwise why it must not be ended. A chunk of
+   * `chunkBytes` (null: DATA) is written to its last octet only when the message has that many and no more: what is
+   * beyond would be read as commands.
+   */
   async #sendBody(
     message: MessageBytes,
+    chunkBytes: number | null,
     mayGoOn: MayGoOn,
   ): Promise<'sent' | 'withdrawn' | { readonly unreadable: string }> {
-    const writer = new DataWriter(this.#settings, this.#rateGraceMs, (bytes, waitMs) =>
+    const encoder = chunkBytes === null ? new DotStuffer() : CHUNK_ENCODER;
+    const writer = new BodyWriter(encoder, this.#settings, this.#rateGraceMs, (bytes, waitMs) =>
       this.#write(bytes, waitMs),
     );
+    let sizeBytes = 0;
     try {
       for await (const chunk of message()) {
         if (!mayGoOn()) return 'withdrawn';
+        sizeBytes += chunk.length;
+        if (chunkBytes !== null && sizeBytes > chunkBytes) return wrongSize(chunkBytes);
         if (!(await writer.take(chunk))) return 'sent';
       }
     } catch (error) {
       return { unreadable: describeError(error) };
     }
+    if (chunkBytes !== null && sizeBytes < chunkBytes) return wrongSize(chunkBytes);
     if (!(await writer.makeRoomForEnd())) return 'sent';
     if (!mayGoOn()) return 'withdrawn';
     await writer.end();
@@ -297,64 +308,8 @@ export class PeerConnection {
   }
 }
 
-/**
- * Dot-stuffs a message through one buffer of `bufferSizeBytes` that is filled again only when the system has
- * taken it, and keeps the waits of data: one for each block, and the average rate.
- */
-class DataWriter {
-  readonly #settings: PeerConnectionOptions['settings'];
-  readonly #rateGraceMs: number;
-  readonly #write: (bytes: Uint8Array, waitMs: number) => Promise<boolean>;
-  readonly #stuffer = new DotStuffer();
-  readonly #buffer: Buffer;
-  #filled = 0;
-  #writtenBytes = 0;
-  #waitedMs = 0;
-
-  constructor(
-    settings: PeerConnectionOptions['settings'],
-    rateGraceMs: number,
-    write: (bytes: Uint8Array, waitMs: number) => Promise<boolean>,
-  ) {
-    this.#settings = settings;
-    this.#rateGraceMs = rateGraceMs;
-    this.#write = write;
-    this.#buffer = Buffer.allocUnsafe(settings().bufferSizeBytes);
-  }
-
-  async take(chunk: Uint8Array): Promise<boolean> {
-    let from = 0;
-    while (from < chunk.length) {
-      const { read, written } = this.#stuffer.encode(chunk.subarray(from), this.#buffer, this.#filled);
-      from += read;
-      this.#filled += written;
-      if (from < chunk.length && !(await this.#flush())) return false;
-    }
-    return true;
-  }
-
-  /** Writes what stands in the way of the end, so that `end` is one write. */
-  async makeRoomForEnd(): Promise<boolean> {
-    return this.#buffer.length - this.#filled >= END_OF_DATA_BYTES || this.#flush();
-  }
-
-  async end(): Promise<boolean> {
-    this.#filled += this.#stuffer.end(this.#buffer, this.#filled);
-    return this.#flush();
-  }
-
-  async #flush(): Promise<boolean> {
-    const { timeouts, minDataRate } = this.#settings();
-    // Only our waiting for the peer counts, not the time our own disk took.
-    const rateLimitMs = Math.max(this.#rateGraceMs, (this.#writtenBytes / Math.max(minDataRate, 1)) * 1000);
-    const waitMs = Math.max(1, Math.min(timeouts.dataBlockMs, rateLimitMs - this.#waitedMs, NO_PROGRESS_MS));
-    const startedAt = performance.now();
-    const written = await this.#write(this.#buffer.subarray(0, this.#filled), waitMs);
-    this.#waitedMs += performance.now() - startedAt;
-    this.#writtenBytes += this.#filled;
-    this.#filled = 0;
-    return written;
-  }
+function wrongSize(sizeBytes: number): { readonly unreadable: string } {
+  return { unreadable: `it does not have the ${sizeBytes} bytes it should have` };
 }
 
 function phaseWaitMs(phase: SenderPhase, timeouts: PhaseTimeouts): number | null {

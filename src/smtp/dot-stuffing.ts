@@ -1,4 +1,5 @@
 /** Dot-stuffing of a message on its way out (RFC 5321 §4.5.2), chunk by chunk into one fixed buffer. */
+import type { BodyEncoder } from './body-encoder.ts';
 
 const CR = 0x0d;
 const LF = 0x0a;
@@ -8,14 +9,11 @@ const LINE_START_DOT = Buffer.from('\r\n.');
 /** Room `DotStuffer.end` needs: CRLF and the final `.` CRLF. */
 export const END_OF_DATA_BYTES = 5;
 
-export class DotStuffer {
+export class DotStuffer implements BodyEncoder {
+  readonly endBytes = END_OF_DATA_BYTES;
   /** How much of CRLF was written last; a message begins as after one. */
   #seen: 'nothing' | 'cr' | 'crlf' = 'crlf';
 
-  /**
-   * Encodes from `input` into `output` at `offset` until either is used up. Returns the bytes read and
-   * written; nothing read means that the output is full (at least two bytes of room always make progress).
-   */
   encode(input: Uint8Array, output: Buffer, offset: number): { read: number; written: number } {
     const source = Buffer.from(input.buffer, input.byteOffset, input.byteLength);
     let read = 0;
@@ -38,7 +36,7 @@ export class DotStuffer {
     return { read, written: at - offset };
   }
 
-  /** Writes the end of data, with the CRLF a last line lacks. Returns the bytes written, at most five. */
+  /** Writes the end of data, with the CRLF a last line lacks. */
   end(output: Buffer, offset: number): number {
     return output.write(this.#seen === 'crlf' ? '.\r\n' : '\r\n.\r\n', offset, 'latin1');
   }

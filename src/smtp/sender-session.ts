@@ -95,6 +95,8 @@ export type SenderAction =
   | { readonly type: 'ready' }
   /** Write the dot-stuffed message and its end, then call `bodySent`. */
   | { readonly type: 'send-body' }
+  /** Write exactly so many octets, the message as it is, then call `bodySent`. The last one commits (RFC 3030 §2). */
+  | { readonly type: 'send-chunk'; readonly sizeBytes: number }
   /** The transaction is over; one result for each recipient. The session is ready for another. */
   | { readonly type: 'done'; readonly results: readonly RecipientResult[] }
   /** The end. `results` are those of the transaction under way, as far as known. */
@@ -226,7 +228,8 @@ export class SenderSession {
     this.#sendMail(transaction);
     if (!pipelining) return;
     for (let index = 0; index < transaction.recipients.length; index += 1) this.#sendRcpt(index);
-    this.#send('DATA', 'data', (reply) => this.#onData(reply));
+    // A chunk is read by the server whatever it answers to RCPT: it goes when somebody was accepted.
+    if (!this.#chunked(transaction)) this.#sendData(transaction);
   }
 
   /** The message and its end are written. */
@@ -405,9 +408,26 @@ export class SenderSession {
       this.#sendRcpt(index + 1);
       return;
     }
-    if (this.#hasAccepted() && this.#options.probe !== true)
-      this.#send('DATA', 'data', (answer) => this.#onData(answer));
+    if (this.#transaction !== null && this.#hasAccepted() && this.#options.probe !== true)
+      this.#sendData(this.#transaction);
     else this.#finish();
+  }
+
+  /** Goes by BDAT. An empty message has no last octet to hold back until its end is sure, and goes by DATA. */
+  #chunked({ sizeBytes }: Transaction): boolean {
+    return this.#extensions.has('CHUNKING') && sizeBytes > 0;
+  }
+
+  /** DATA; or BDAT with the whole message as its one chunk, for which there is no go-ahead. */
+  #sendData(transaction: Transaction): void {
+    if (!this.#chunked(transaction)) {
+      this.#send('DATA', 'data', (reply) => this.#onData(reply));
+      return;
+    }
+    const { sizeBytes } = transaction;
+    this.#output.push(`BDAT ${sizeBytes} LAST\r\n`);
+    this.#state = 'data-block';
+    this.#actions.push({ type: 'send-chunk', sizeBytes });
   }
 
   #onData(reply: Reply): void {
@@ -429,7 +449,8 @@ export class SenderSession {
   }
 
   #onDataEnd(reply: Reply): void {
-    this.#needsReset = false;
+    // After a failed BDAT the transaction has to be cleared (RFC 3030 §2); DATA clears it in any case.
+    this.#needsReset = !isPositive(reply) && this.#transaction !== null && this.#chunked(this.#transaction);
     this.#setAccepted(isPositive(reply), 'data-end', reply);
     this.#finish();
   }

@@ -51,6 +51,8 @@ const MESSAGE: Transaction = {
 const HELLO =
   '220 far.test\r\n250-far.test\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME\r\n250 DSN\r\n';
 const TAKEN = '250 ok\r\n250 ok\r\n550 5.1.1 no\r\n250 ok\r\n354 go\r\n250 2.0.0 taken\r\n';
+const CHUNKS = HELLO.replace('250 DSN', '250-CHUNKING\r\n250 DSN');
+const CHUNK_TAKEN = '250 ok\r\n250 ok\r\n550 5.1.1 no\r\n250 ok\r\n250 2.0.0 100 octets taken\r\n';
 const SEEDS: readonly string[] = [
   `${HELLO}${TAKEN}${TAKEN}`,
   `${HELLO}250 ok\r\n550 no\r\n550 no\r\n450 later\r\n354 go\r\n554 no\r\n${TAKEN}`,
@@ -58,6 +60,10 @@ const SEEDS: readonly string[] = [
   '220 x\r\n250-x\r\n250 STARTTLS\r\n220 go\r\n250-x\r\n250 PIPELINING\r\n250 ok\r\n452 4.5.3 many\r\n',
   '220 x\r\n250-x\r\n250 AUTH LOGIN PLAIN\r\n334 VXNlcm5hbWU6\r\n334 UGFzc3dvcmQ6\r\n235 ok\r\n550 5.7.1 no\r\n',
   `220 far.test\r\n250 far.test\r\n${TAKEN}`,
+  `${CHUNKS}${CHUNK_TAKEN}${CHUNK_TAKEN}`,
+  `${CHUNKS}250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n554 5.6.0 no\r\n250 flushed\r\n${CHUNK_TAKEN}`,
+  `${CHUNKS}250 ok\r\n550 no\r\n550 no\r\n450 later\r\n503 no recipients\r\n421 bye\r\n`,
+  `220 x\r\n250-x\r\n250 CHUNKING\r\n250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n452 4.3.1 full\r\n`,
 ];
 const MORSELS = [
   '\r',
@@ -68,6 +74,7 @@ const MORSELS = [
   '250 ok\r\n',
   '250-',
   '354 go\r\n',
+  '503 no recipients\r\n',
   '550 no\r\n',
   '999 x\r\n',
   '\xff',
@@ -101,7 +108,7 @@ function play(bytes: Buffer, options: SenderSessionOptions, random: Random): boo
         else session.tlsStarted({ verified: random(2) === 0 });
       } else if (action.type === 'ready') {
         session.begin(MESSAGE);
-      } else if (action.type === 'send-body') {
+      } else if (action.type === 'send-body' || action.type === 'send-chunk') {
         if (random(3) === 0) continue;
         written = true;
         session.bodySent();

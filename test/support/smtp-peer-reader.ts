@@ -62,6 +62,18 @@ export class PeerReader {
     }
   }
 
+  /** Exactly so many bytes; undefined when the connection ended first. */
+  async octets(count: number): Promise<Buffer | undefined> {
+    while (this.#heldBytes() < count) if (!(await this.#more())) return undefined;
+    const held = Buffer.concat(this.#chunks);
+    this.#chunks = count < held.length ? [held.subarray(count)] : [];
+    return held.subarray(0, count);
+  }
+
+  #heldBytes(): number {
+    return this.#chunks.reduce((sum, { length }) => sum + length, 0);
+  }
+
   /** Position of the end mark in all that is held; looks only from the end of chunk `from` - 1 on. */
   #find(from: number): number {
     let skipped = 0;

@@ -9,7 +9,10 @@ import { type Endpoint, poll } from './cmail.ts';
 import { connect } from './smtp-client.ts';
 import { PeerReader } from './smtp-peer-reader.ts';
 
-/** `end` is the reply to the final dot; `greeting` comes right after the connection. */
+/**
+ * `end` is the reply to the final dot or to the last chunk; `greeting` comes right after the connection; `bdat` comes
+ * right after the line of a chunk, before its octets, where `ok` says nothing.
+ */
 export type PeerStage =
   | 'greeting'
   | 'ehlo'
@@ -19,6 +22,7 @@ export type PeerStage =
   | 'mail'
   | 'rcpt'
   | 'data'
+  | 'bdat'
   | 'end'
   | 'rset'
   | 'quit';
@@ -82,7 +86,7 @@ export interface PeerMessage {
   readonly mailParameters: string;
   /** Accepted recipients. */
   readonly to: readonly string[];
-  /** The bytes as sent, dots unstuffed. */
+  /** The bytes as sent, in chunks or with dots unstuffed. */
   readonly data: Buffer;
   /** Reply to the final dot; '' when the peer gave none. */
   readonly reply: string;
@@ -95,7 +99,7 @@ export interface SmtpPeer {
   readonly sessions: readonly PeerSession[];
   /** Messages taken with a 2yz reply. */
   readonly messages: readonly PeerMessage[];
-  /** Messages read to the final dot and not taken. */
+  /** Messages read to their end and not taken. */
   readonly refused: readonly PeerMessage[];
   /** Replies to the final dot (or the refusal before) of what was handed back, in order. */
   readonly handedBack: readonly string[];
@@ -220,6 +224,7 @@ class Conversation {
   #from: string | null = null;
   #parameters = '';
   #to: string[] = [];
+  #chunks: Buffer[] = [];
 
   constructor(peer: PeerState, session: PeerSession, socket: Socket) {
     this.#peer = peer;
@@ -252,9 +257,9 @@ class Conversation {
     if (verb === 'MAIL') return this.#mail(line);
     if (verb === 'RCPT') return this.#rcpt(line);
     if (verb === 'DATA') return this.#data();
+    if (verb === 'BDAT') return this.#bdat(line);
     if (verb === 'RSET') {
-      this.#from = null;
-      this.#to = [];
+      this.#forget();
       await this.#act('rset', '250 2.0.0 Forgotten');
       return;
     }
@@ -335,7 +340,31 @@ class Conversation {
     const goOn = await this.#act('data', '354 Go ahead');
     if (!goOn || this.#over) return;
     const data = await this.#reader.message();
-    if (data === undefined) return;
+    if (data !== undefined) await this.#take(data);
+  }
+
+  /** One chunk (RFC 3030 §2); its octets are read whatever comes of it. */
+  async #bdat(line: string): Promise<void> {
+    const [, size, last] = /^BDAT (\d+)( LAST)?$/i.exec(line) ?? [];
+    if (size === undefined) return this.#reply('501 5.5.4 Syntax, close');
+    const action = this.#peer.action('bdat');
+    if (action !== 'ok') await this.#act('bdat', '', action);
+    const chunk = this.#over ? undefined : await this.#reader.octets(Number(size));
+    if (chunk === undefined || action !== 'ok') return;
+    if (this.#to.length === 0) return this.#reply('503 5.5.1 No recipients');
+    this.#chunks.push(chunk);
+    if (last === undefined) return this.#reply(`250 2.0.0 ${size} octets`);
+    await this.#take(Buffer.concat(this.#chunks));
+  }
+
+  #forget(): void {
+    this.#from = null;
+    this.#to = [];
+    this.#chunks = [];
+  }
+
+  /** The end of a message: records it and answers. */
+  async #take(data: Buffer): Promise<void> {
     const message = {
       session: this.#session,
       from: this.#from ?? '',
@@ -343,8 +372,7 @@ class Conversation {
       to: this.#to,
       data,
     };
-    this.#from = null;
-    this.#to = [];
+    this.#forget();
     const index = this.#peer.messages.length;
     // Recorded before the reply leaves, so that whoever saw the reply sees the message here.
     const action = this.#peer.action('end');
