@@ -56,6 +56,8 @@ export async function startPostfix(
     address?: string /** Where mail for this domain goes, instead of being kept. */;
     relay?: Relay;
     tls?: ServerCertificate;
+    /** Lines put to its main.cf. */
+    settings?: readonly string[];
   } = {},
 ): Promise<Postfix> {
   const host = options.address ?? '127.0.0.5';
@@ -71,6 +73,8 @@ export async function startPostfix(
   const port = await freePort(host);
   await writeInstance(root, host, port, options.relay);
   if (options.tls !== undefined) await offerTls(root, options.tls);
+  const further = (options.settings ?? []).map((line) => `${line}\n`);
+  await appendFile(join(root, 'etc', 'main.cf'), further.join(''));
   started = await spawnMaster(root);
   const logText = () => readFile(join(root, 'log', 'mail.log'), 'utf8').catch(() => '');
   if (!(await answers(host, port, started.child))) {
