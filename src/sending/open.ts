@@ -26,7 +26,7 @@ export interface Trial {
   /** The last reply, or what went wrong without one. */
   readonly reply: string;
   readonly durationMs: number;
-  /** The connection broke after the final dot: the message may have arrived (RFC 5321 §4.5.4.1). */
+  /** The connection broke after the end of the message: it may have arrived (RFC 5321 §4.5.4.1). */
   readonly possiblyDuplicate?: true;
 }
 

@@ -27,9 +27,9 @@ export interface TransactResult {
   readonly results: readonly (RecipientResult | null)[];
   /** Set when the connection ended. */
   readonly problem: SessionProblem | null;
-  /** Set when the message could not be read; the connection is closed without an end of data. */
+  /** Set when the message could not be read; the connection is closed before the end of the message. */
   readonly unreadable: string | null;
-  /** Taken back by `mayGoOn`; the connection is closed without an end of data. */
+  /** Taken back by `mayGoOn`; the connection is closed before the end of the message. */
   readonly withdrawn: boolean;
 }
 

@@ -24,14 +24,18 @@ export interface TcpProxy {
   close(): Promise<void>;
 }
 
-/** Listens on a free port of loopback for connections to another one. */
-export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
+/** Listens on a free port of loopback for connections to another one. `onSent` sees what clients send, in pieces. */
+export async function startTcpProxy(
+  targetPort: number,
+  onSent: (piece: Buffer) => void = () => undefined,
+): Promise<TcpProxy> {
   const sockets = new Set<Socket>();
   const state = { port: targetPort, delayMs: 0, refusing: false, open: Promise.resolve() };
   let heal: () => void = () => undefined;
   const server = createServer({ noDelay: true }, (client) => {
     if (state.refusing) return void client.destroy();
     const upstream = createConnection({ host: HOST, port: state.port, noDelay: true });
+    client.on('data', onSent);
     for (const [from, to] of [
       [client, upstream],
       [upstream, client],
