@@ -282,6 +282,7 @@ export class PeerConnection {
     if (chunkBytes !== null && sizeBytes < chunkBytes) return wrongSize(chunkBytes);
     if (!(await writer.makeRoomForEnd())) return 'sent';
     if (!mayGoOn()) return 'withdrawn';
+    this.session.bodyEnding();
     await writer.end();
     return 'sent';
   }
@@ -292,14 +293,15 @@ export class PeerConnection {
     return new Promise((resolve) => {
       const finish = (written: boolean) => {
         clearTimeout(timer);
-        this.#interruptWrite = null;
+        if (this.#interruptWrite === interrupt) this.#interruptWrite = null;
         resolve(written);
       };
+      const interrupt = () => finish(false);
       const timer = setTimeout(() => {
         this.destroy('The server took the data too slowly');
         finish(false);
       }, waitMs);
-      this.#interruptWrite = () => finish(false);
+      this.#interruptWrite = interrupt;
       this.#socket.write(bytes, (error) => {
         if (error) this.#lost(describeError(error));
         finish(!error);

@@ -125,6 +125,7 @@ export class SenderSession {
   #transaction: Transaction | null = null;
   #results: (RecipientResult | null)[] = [];
   #needsReset = false;
+  #ending = false;
   /** The phase of the reply being handled. */
   #handling: SenderPhase | null = null;
 
@@ -232,9 +233,15 @@ export class SenderSession {
     if (!this.#chunked(transaction)) this.#sendData(transaction);
   }
 
+  /** The end of the message is about to be written: its 2yz may be here before `bodySent`. */
+  bodyEnding(): void {
+    this.#ending = this.#state === 'data-block';
+  }
+
   /** The message and its end are written. */
   bodySent(): void {
     if (this.#state !== 'data-block') return;
+    this.#ending = false;
     this.#state = 'ready';
     this.#expected.push({ phase: 'data-end', handle: (reply) => this.#onDataEnd(reply) });
   }
@@ -248,6 +255,7 @@ export class SenderSession {
 
   #onReply(reply: Reply): void {
     this.#repliesSeen += 1;
+    if (this.#ending && isPositive(reply)) this.bodySent();
     if (this.#state === 'data-block') {
       this.#onEarlyReply(reply);
       return;

@@ -157,6 +157,26 @@ describe('a server with CHUNKING', () => {
     });
   }
 
+  for (const [reply, type, known] of [
+    ['250 taken', 'done', [true, false, true]],
+    ['554 no', 'failed', [false, false, false]],
+    [BYE, 'failed', [null, false, null]],
+  ] as const) {
+    it(`that says ${reply} while the last octets are being written is believed`, () => {
+      const session = ready('PIPELINING', 'CHUNKING');
+      begin(session);
+      say(session, '250 ok', '250 ok', '550 no', '250 ok');
+      session.next();
+      session.bodyEnding();
+      assert.equal(session.phase, 'data-block');
+      say(session, reply);
+      const action = session.next();
+      assert.deepEqual([action?.type, told(action)], [type, known]);
+      session.bodySent();
+      assert.equal(session.phase, type === 'done' ? 'ready' : 'ended');
+    });
+  }
+
   it('may have the message when it is lost after the last octet, and has it not before', () => {
     for (const written of [true, false]) {
       const session = ready('PIPELINING', 'CHUNKING');

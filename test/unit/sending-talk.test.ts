@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import { describe, it, type TestContext } from 'node:test';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { dial } from '../../src/sending/connect.ts';
@@ -290,6 +291,42 @@ describe('a message on its way', () => {
     }
     assert.deepEqual([far.messages.length, far.refused.length], [1, 0]);
   });
+
+  for (const extensions of ['PIPELINING', 'PIPELINING CHUNKING']) {
+    it(`is delivered when the 250 is here before the system says that it took the end (${extensions})`, async () => {
+      const message = Buffer.from('x\r\n');
+      const far = new Duplex({
+        read: () => undefined,
+        write: (bytes: Buffer, _encoding, done) => {
+          const text = bytes.toString();
+          if (text.startsWith('EHLO'))
+            far.push(`250-x\r\n250-${extensions.split(' ').join('\r\n250-')}\r\n250 X\r\n`);
+          if (text.startsWith('MAIL'))
+            far.push(`250 ok\r\n250 ok\r\n${text.includes('DATA') ? '354 go\r\n' : ''}`);
+          const isEnd = text.startsWith('x');
+          if (isEnd) far.push('250 2.0.0 taken\r\n');
+          // As TLS may: it says so in a turn of its own.
+          if (isEnd) setTimeout(done, 20);
+          else done();
+        },
+      });
+      const options = { hostname: 'me.test', refuseSelf: true, tls: 'none', secure: null } as const;
+      const session = new SenderSession({ ...options, credentials: null, loopback: true });
+      const settings = () => makeSettings();
+      far.push('220 x\r\n');
+      const socket = Object.assign(far, { destroySoon: () => far.destroy() }) as unknown as Socket;
+      const connection = new PeerConnection({ socket, session, host: 'x', secure: null, settings });
+      assert.equal(await connection.open(), null);
+      const transaction = { ...MESSAGE, sizeBytes: message.length };
+      const { results, problem } = await connection.transact(transaction, async function* () {
+        yield message;
+      });
+      assert.equal(problem, null);
+      assert.equal(results[0]?.accepted, true);
+      assert.ok(connection.usable);
+      connection.destroy('over');
+    });
+  }
 
   it('arrives byte for byte, dots, 8-bit and all, with a last line end added', async (t) => {
     const far = await peer(t);
