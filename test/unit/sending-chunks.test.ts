@@ -8,6 +8,8 @@ import { PeerConnection, type PeerConnectionOptions } from '../../src/sending/ta
 import type { Settings } from '../../src/settings/values.ts';
 import { SenderSession } from '../../src/smtp/sender-session.ts';
 import type { NewEvent } from '../../src/storage/contract.ts';
+import { makeCertificates } from '../support/certificates.ts';
+import { requireTool } from '../support/require.ts';
 import { type PeerScript, type SmtpPeer, startSmtpPeer } from '../support/smtp-peer.ts';
 import { host, makeSettings, makeWorld, route, type World } from './sending-world.ts';
 
@@ -106,6 +108,18 @@ describe('a message to a server with CHUNKING', () => {
       assert.ok(!verbs(far).includes('DATA'));
     });
   }
+
+  it('goes by BDAT under TLS as well, by what the EHLO after it offers', async (t) => {
+    if (requireTool(t, 'openssl') === null) return;
+    const { selfSigned } = await makeCertificates(t, ['relay.test']);
+    const far = await peer(t, { tls: selfSigned });
+    const world = worldTo(t, far);
+    const body = `Subject: x\r\n\r\n${'.line\r\n'.repeat(50_000)}`;
+    for (let n = 0; n < 3; n += 1) await world.send({ to: [`x${n}@far.test`], body });
+    const arrived = far.messages.map(({ session, data }) => [session.tls, data.length]);
+    assert.deepEqual(arrived, Array(3).fill([true, HEADER_BYTES + body.length]));
+    assert.equal(verbs(far).filter((verb) => verb === 'BDAT').length, 3);
+  });
 
   it('goes by DATA where it is not offered', async (t) => {
     const far = await peer(t, { extensions: ['PIPELINING'] });
