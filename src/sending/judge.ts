@@ -58,7 +58,7 @@ export function emptyTally(): RouteTally {
   return { spoke: null, held: null, unreachable: null, self: false, own: null };
 }
 
-/** Lost without a word after the final dot or the last octet of a chunk: the server may have the message (RFC 5321 §4.5.4.1). */
+/** Lost without a word after the end of the message: the server may have it (RFC 5321 §4.5.4.1). */
 export function isDoubtful({ kind, phase, reply }: SessionProblem): boolean {
   return kind === 'lost' && phase === 'data-end' && reply === null;
 }

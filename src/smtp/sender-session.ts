@@ -95,7 +95,7 @@ export type SenderAction =
   | { readonly type: 'ready' }
   /** Write the dot-stuffed message and its end, then call `bodySent`. */
   | { readonly type: 'send-body' }
-  /** Write exactly so many octets, the message as it is, then call `bodySent`. The last one commits (RFC 3030 §2). */
+  /** Write exactly so many octets, the message as it is, then call `bodySent`; the last one commits. */
   | { readonly type: 'send-chunk'; readonly sizeBytes: number }
   /** The transaction is over; one result for each recipient. The session is ready for another. */
   | { readonly type: 'done'; readonly results: readonly RecipientResult[] }
