@@ -62,7 +62,8 @@ export async function makeCertificates(t: CleanUp, names: readonly string[]): Pr
   return { caFile, ...(await issue(names)), selfSigned: await makeSelfSigned(t, names) };
 }
 
-async function makeSelfSigned(t: CleanUp, names: readonly string[]): Promise<ServerCertificate> {
+/** A certificate for `names` that nobody vouches for. */
+export async function makeSelfSigned(t: CleanUp, names: readonly string[]): Promise<ServerCertificate> {
   const folder = await temporaryFolder(t);
   const [key, cert] = [join(folder, 'self.key'), join(folder, 'self.pem')];
   await openssl(
