@@ -70,6 +70,8 @@ const step = z.strictObject({
       to: words.optional(),
       tls: z.boolean().optional(),
       user: z.string().optional(),
+      /** Address it was called from. */
+      client: z.string().optional(),
       /** Regular expressions, each for a whole command line of the session that brought it. */
       commands: words.default([]),
       ...contents,
