@@ -93,6 +93,8 @@ export interface AdminContext {
   readonly checkPorts: () => Promise<readonly CheckFinding[]>;
   /** The certificates shown to clients. */
   readonly checkTls: () => Promise<readonly CheckFinding[]>;
+  /** The key of the certificate that other servers are shown; null before there is one. */
+  readonly certificateKey: () => Promise<CertificateKey | null>;
   /** Tries the SMTP host and, when a domain is named, the way out to its MX hosts. Sends no mail. */
   readonly checkHosts: (probe: string | null, settings?: Settings) => Promise<readonly CheckFinding[]>;
   /** The DNS servers asked, as `address:port`. */
@@ -121,6 +123,13 @@ export interface AdminContext {
   /** Takes a small message in as this server's own; resolves to its number. Rejects with `OperationError`. */
   readonly sendTestMessage: (message: TestMessage) => Promise<MessageId>;
   readonly node: NodeFile;
+}
+
+export interface CertificateKey {
+  /** SHA-256 of the public key, as hexadecimal. */
+  readonly sha256: string;
+  /** Another one comes with each renewal by ACME. */
+  readonly changes: boolean;
 }
 
 /** A destination as the sender sees it. */

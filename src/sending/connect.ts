@@ -244,7 +244,10 @@ const CONNECTION_WORDS: Readonly<Record<string, string>> = {
 };
 
 /** The system's codes in words, for timelines and notices; address and port stand beside them anyway. */
-function connectionWords(error: NodeJS.ErrnoException): string {
+function connectionWords(error: NodeJS.ErrnoException & { readonly reason?: unknown }): string {
+  // The message of an error of OpenSSL has a thread, a source file and a line in it.
+  if (error.code?.startsWith('ERR_SSL_') && typeof error.reason === 'string')
+    return `TLS handshake failed: ${error.reason}`;
   return CONNECTION_WORDS[error.code ?? ''] ?? describeError(error);
 }
 

@@ -155,7 +155,7 @@ function dialProblem({ tls, own, reason }: Extract<Dialled, { ok: false }>): Ses
 }
 
 /** What a call does otherwise than its endpoint says. */
-type Manner = Pick<SenderSessionOptions, 'tls' | 'heloOnly'>;
+type Manner = Pick<SenderSessionOptions, 'tls' | 'heloOnly' | 'tlsFailed'>;
 
 async function goOn(request: OpenRequest, dialled: Dialled, startedAt: number): Promise<Opened> {
   const tls = levelOf(request.endpoint);
@@ -180,7 +180,7 @@ function withClearNext(trial: Trial): Trial {
 function otherManner(endpoint: Endpoint, problem: SessionProblem, startedTls: boolean): Manner | null {
   const { credentials } = endpoint;
   const tls = levelOf(endpoint);
-  if (problem.kind === 'tls-failed') return tls === 'opportunistic' ? { tls: 'none' } : null;
+  if (problem.kind === 'tls-failed') return tls === 'opportunistic' ? { tls: 'none', tlsFailed: true } : null;
   // Some old servers drop whoever says EHLO (RFC 5321 §3.2). With HELO alone there is neither STARTTLS nor AUTH.
   const dropped = problem.kind === 'lost' && problem.phase === 'ehlo' && problem.closed === true;
   const needsMore = tls === 'encrypt' || tls === 'required' || credentials !== null;

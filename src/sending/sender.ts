@@ -290,11 +290,8 @@ export class Sender {
     const lane = this.#lanes.laneOf(destination);
     if (this.#isBlocked(lane) && lane.drained.has(destination)) return;
     const { ratePerMinute } = this.#rule(destination);
-    const waitMs = ratePerMinute === null ? 0 : this.#pace.waitMs(destination, ratePerMinute);
-    if (waitMs > 0) {
-      this.#rest(destination, waitMs);
-      return;
-    }
+    // Asked anew at each look, so that a change of the rule acts at once.
+    if (ratePerMinute !== null && this.#pace.waitMs(destination, ratePerMinute) > 0) return;
     const work = this.#work.get(destination);
     if (work !== undefined && (work.batch.length > 0 || work.refill !== null)) return;
     this.#startWorker(work ?? { destination, batch: [], workers: 0, refill: null, first: 'new' });

@@ -6,6 +6,7 @@ import { systemAuthor } from '../admin/author.ts';
 import type {
   AccessControl,
   AdminContext,
+  CertificateKey,
   CheckFinding,
   DestinationState,
   Machine,
@@ -21,13 +22,14 @@ import { type Storage, StorageError } from '../storage/contract.ts';
 import type { NodeInfo } from '../storage/nodes-contract.ts';
 import { checkAcme } from './acme-service.ts';
 import { checkHosts } from './check-hosts.ts';
-import { checkTls } from './check-tls.ts';
+import { certificateSources, checkTls } from './check-tls.ts';
 import { endpointText, type NodeConfig } from './config.ts';
 import type { Core } from './core.ts';
 import { explain } from './explain.ts';
 import { nodeFile } from './node-file.ts';
 import { sendTestMessage } from './test-message.ts';
-import type { CertificateState } from './tls-service.ts';
+import { certificateHasName } from './tls-certificate.ts';
+import { type CertificateState, certificatesOnDisk } from './tls-service.ts';
 
 /** What only a running server adds. */
 export interface Running {
@@ -84,6 +86,7 @@ export function createAdminContext(core: Core, running: Running | null): AdminCo
       ...(await checkTls(config, running?.certificates() ?? null)),
       ...(await checkAcme(config, running?.acme() ?? null)),
     ],
+    certificateKey: () => certificateKey(config, running),
     dnsServers: () => dnsServers(config),
     machine: machineOf(config.data),
     access: running?.access ?? null,
@@ -100,6 +103,14 @@ export function createAdminContext(core: Core, running: Running | null): AdminCo
     sendTestMessage: (message) => sendTestMessage(core, message),
     node: nodeFile(config),
   };
+}
+
+/** Of the certificate that is shown to who asks for our host name. */
+async function certificateKey(config: NodeConfig, running: Running | null): Promise<CertificateKey | null> {
+  const onDisk = running === null ? await certificatesOnDisk(certificateSources(config)) : null;
+  const shown = running?.certificates() ?? (onDisk?.ok ? onDisk.value : []);
+  const one = shown.find((each) => certificateHasName(each, config.hostname)) ?? shown[0];
+  return one === undefined ? null : { sha256: one.keyFingerprint, changes: one.obtained };
 }
 
 /** The listeners as they are configured, in the form of those that are open. */

@@ -5,6 +5,7 @@ import { isLoopbackName } from '../settings/networks.ts';
 import { issuedFile } from './acme-service.ts';
 import { endpointText, type NodeConfig } from './config.ts';
 import {
+  type CertificateSources,
   type CertificateState,
   certificatesOnDisk,
   endWords,
@@ -37,12 +38,16 @@ function checkAdminInClear({ admin }: NodeConfig): readonly CheckFinding[] {
   ];
 }
 
+/** Where the certificates of a node come from. */
+export function certificateSources(config: NodeConfig): CertificateSources {
+  return { config: config.tls, dataFolder: config.data, issued: issuedFile(config) };
+}
+
 async function checkCertificates(
   config: NodeConfig,
   inUse: readonly CertificateState[] | null,
 ): Promise<readonly CheckFinding[]> {
-  const sources = { config: config.tls, dataFolder: config.data, issued: issuedFile(config) };
-  const onDisk = await certificatesOnDisk(sources);
+  const onDisk = await certificatesOnDisk(certificateSources(config));
   if (!onDisk.ok) {
     // Before the first start there is nothing yet, and that is as it should be.
     if (inUse === null && config.tls.main === null && config.tls.extra.length === 0) {

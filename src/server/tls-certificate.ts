@@ -1,5 +1,5 @@
 /** One certificate with its key as read from files: checked, and ready to be used by TLS. */
-import { constants, createPrivateKey, X509Certificate } from 'node:crypto';
+import { constants, createHash, createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { describeError, failed, ok, type Result } from '../mail/failure.ts';
@@ -22,6 +22,8 @@ export interface Certificate {
   readonly notAfter: number;
   /** SHA-256 of the certificate, as hexadecimal. */
   readonly fingerprint: string;
+  /** SHA-256 of the public key (SPKI), as hexadecimal: what TLSA 3 1 1 holds (RFC 6698 §2.1). */
+  readonly keyFingerprint: string;
   readonly context: SecureContext;
 }
 
@@ -113,6 +115,9 @@ function describe(files: CertificateFiles, parsed: X509Certificate, context: Sec
     selfSigned: parsed.issuer === parsed.subject,
     notBefore: Date.parse(parsed.validFrom),
     notAfter: Date.parse(parsed.validTo),
+    keyFingerprint: createHash('sha256')
+      .update(parsed.publicKey.export({ type: 'spki', format: 'der' }))
+      .digest('hex'),
     fingerprint: parsed.fingerprint256.replaceAll(':', '').toLowerCase(),
     context,
   };

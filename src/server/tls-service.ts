@@ -42,6 +42,8 @@ export interface CertificateState {
   readonly validUntil: string;
   readonly daysLeft: number;
   readonly fingerprint: string;
+  /** Of its public key, as TLSA 3 1 1 has it. */
+  readonly keyFingerprint: string;
   /** That mail programs will not trust it; null when they may. */
   readonly warning: string | null;
 }
@@ -197,7 +199,7 @@ export function endWords({ file, validUntil, daysLeft, obtained }: CertificateSt
 }
 
 function stateOf(certificate: Certificate, { dataFolder, issued }: CertificateSources): CertificateState {
-  const { files, names, issuer, selfSigned, notAfter, fingerprint } = certificate;
+  const { files, names, issuer, selfSigned, notAfter, fingerprint, keyFingerprint } = certificate;
   const ownMade = files.cert === selfSignedFiles(dataFolder).cert;
   return {
     file: files.cert,
@@ -209,6 +211,7 @@ function stateOf(certificate: Certificate, { dataFolder, issued }: CertificateSo
     validUntil: new Date(notAfter).toISOString(),
     daysLeft: Math.floor((notAfter - Date.now()) / DAY_MS),
     fingerprint,
+    keyFingerprint,
     warning: ownMade
       ? `${SELF_SIGNED}, so mail programs warn of it. ${selfSignedMend(issued !== null)}`
       : null,

@@ -43,6 +43,8 @@ export interface SenderSessionOptions {
   readonly probe?: boolean;
   /** Says HELO at once, to a server that drops the connection at EHLO. */
   readonly heloOnly?: boolean;
+  /** In clear because TLS failed: 530 to MAIL (RFC 3207 §4) is then about this connection, not about the message. */
+  readonly tlsFailed?: boolean;
 }
 
 /** Why a connection can be used no further. */
@@ -397,6 +399,10 @@ export class SenderSession {
   }
 
   #onMail(reply: Reply): void {
+    if (reply.code === 530 && this.#options.tlsFailed === true) {
+      this.#fail('tls-failed', 'TLS failed, and the server takes no mail in clear', reply);
+      return;
+    }
     if (!isPositive(reply)) {
       this.#setUnknown(false, 'mail', reply);
       if (this.#expected.length === 0) this.#finish();

@@ -1,11 +1,10 @@
 /** A whole server that sends to a real Postfix under DANE and MTA-STS; DNS is a real unbound that validates. */
 import assert from 'node:assert/strict';
 import { createHash, X509Certificate } from 'node:crypto';
-import { once } from 'node:events';
-import { createServer } from 'node:https';
-import { type TestContext, test } from 'node:test';
-import { type Certificates, makeCertificates } from '../support/certificates.ts';
+import { test } from 'node:test';
+import { makeCertificates } from '../support/certificates.ts';
 import { type Cmail, startCmail } from '../support/cmail.ts';
+import { requirePolicyServer, servePolicies } from '../support/policy-server.ts';
 import { requirePostfix, startPostfix } from '../support/postfix.ts';
 import { greeted, letter } from '../support/smtp-client.ts';
 import { startValidatingResolver } from '../support/validating-resolver.ts';
@@ -15,23 +14,6 @@ const POLICY = 'version: STSv1\nmode: enforce\nmx: mx.plain.test\nmax_age: 86400
 
 interface Story {
   readonly recipients: readonly { readonly state: string; readonly lastReply: string | null }[];
-}
-
-/** The policy on port 443, where it has to be; false, and the test skipped, where that may not be opened. */
-async function servePolicy(t: TestContext, { cert, key }: Certificates): Promise<boolean> {
-  const server = createServer({ cert, key }, (_request, response) => {
-    response.writeHead(200, { 'content-type': 'text/plain' });
-    response.end(POLICY);
-  });
-  server.listen(443, POLICY_AT);
-  try {
-    await once(server, 'listening');
-  } catch (error) {
-    t.skip(`port 443 of ${POLICY_AT} cannot be opened: ${String(error)}`);
-    return false;
-  }
-  t.after(() => server.close());
-  return true;
 }
 
 async function send(cmail: Cmail, to: string): Promise<string> {
@@ -53,7 +35,7 @@ async function send(cmail: Cmail, to: string): Promise<string> {
 }
 
 test('DANE and MTA-STS with Postfix as the far side', async (t) => {
-  if (!requirePostfix(t)) return;
+  if (!requirePostfix(t) || !(await requirePolicyServer(t))) return;
   const made = await makeCertificates(t, ['mx.plain.test', 'mta-sts.plain.test']);
   const postfix = await startPostfix(t, { address: '127.0.60.5', tls: made });
   const key = new X509Certificate(made.cert).publicKey.export({ type: 'spki', format: 'der' });
@@ -70,7 +52,8 @@ test('DANE and MTA-STS with Postfix as the far side', async (t) => {
       ...['sub MX 10 mx', '_mta-sts.sub TXT "v=STSv1; id=1;"'],
     ],
   });
-  if (dns === null || !(await servePolicy(t, made))) return;
+  if (dns === null) return;
+  await servePolicies(t, { address: POLICY_AT, certificate: made, policies: { 'plain.test': POLICY } });
   const cmail = await startCmail(t, {
     config: { dns: { servers: [dns] } },
     domains: ['our.example'],

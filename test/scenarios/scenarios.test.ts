@@ -1,6 +1,7 @@
 /** Runs every folder beside it as a test; README.md here explains the files. */
 import { after, test } from 'node:test';
 import type { CleanUp } from '../support/cmail.ts';
+import { requirePolicyServer } from '../support/policy-server.ts';
 import { requireTool } from '../support/require.ts';
 import { listScenarios } from '../support/scenario-format.ts';
 import { StepRunner } from '../support/scenario-steps.ts';
@@ -17,6 +18,7 @@ let world: Promise<ScenarioWorld> | undefined;
 for (const file of listScenarios(import.meta.dirname)) {
   test(`${file.name}: ${file.title}`, { timeout: 60_000 }, async (t) => {
     if (file.usesTls && requireTool(t, 'openssl') === null) return;
+    if (file.usesPolicies && !(await requirePolicyServer(t))) return;
     world ??= ScenarioWorld.open(whole, import.meta.dirname);
     const { scenario, stage } = await (await world).prepare(t, file);
     const runner = new StepRunner(stage, file.name);

@@ -18,6 +18,14 @@ it('tells DNS records, app passwords, sign-ins and bans, and the certificate in 
   assert.match(zone, /^_submissions\._tcp\.here\.test\. 3600 IN SRV 0 0 0 \.$/m);
   assert.match(zone, /^_imaps\._tcp\.here\.test\. 3600 IN SRV 0 0 0 \.$/m);
   assert.match(
+    zone,
+    /^; only with DNSSEC.*\n_25\._tcp\.mail\.cmail\.test\. 3600 IN TLSA 3 1 1 [\da-f]{64}$/m,
+  );
+  assert.match(
+    zone,
+    /^; optional.*\n_smtp\._tls\.here\.test\. 3600 IN TXT "v=TLSRPTv1; rua=mailto:postmaster@here\.test"$/m,
+  );
+  assert.match(
     (await cmail.cli(['dns', 'show', 'there.test'])).stderr,
     /not a hosted domain[\s\S]*domain add/,
   );
@@ -70,6 +78,11 @@ it('tells DNS records, app passwords, sign-ins and bans, and the certificate in 
     return JSON.parse(result.stdout) as { topic: string; level: string }[];
   });
   assert.equal(findings.find(({ topic }) => topic === 'tls')?.level, 'warning');
+
+  // Without a server the same, as the files have it.
+  await cmail.stop();
+  const tlsa = (text: string) => /^_25\._tcp\..*$/m.exec(text)?.[0];
+  assert.equal(tlsa(await cmail.run(['dns', 'show', 'here.test'])), tlsa(zone));
   assert.ok(!cmail.logText().includes('wrong one') && !cmail.logText().includes(WRONG.slice(11)));
 });
 

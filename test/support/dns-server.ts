@@ -120,6 +120,14 @@ function parseRecord(name: string, text: string): ResourceRecord {
     const [preference, exchange] = data.split(/\s+/);
     return record({ preference: Number(preference), exchange: exchange ?? '' });
   }
+  if (type === 'TLSA') {
+    const [usage, selector, matchingType, digest = ''] = data.split(/\s+/);
+    const certificate = Buffer.from(digest, 'hex');
+    return record({
+      ...{ usage: Number(usage), selector: Number(selector), matchingType: Number(matchingType) },
+      certificate,
+    });
+  }
   if (type === 'TXT') return record([data.replace(/^"(.*)"$/, '$1')]);
   if (['A', 'AAAA', 'CNAME', 'PTR', 'NS'].includes(type)) return record(data);
   throw new Error(`not a record this server knows: ${text}`);

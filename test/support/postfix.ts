@@ -37,6 +37,15 @@ export interface Relay {
   readonly port: number;
 }
 
+/** One more address Postfix listens at, on the same port, with settings of its own. */
+export interface Listener {
+  readonly address: string;
+  /** It offers STARTTLS with this certificate. */
+  readonly tls?: ServerCertificate;
+  /** As in main.cf, for this listener alone. */
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
 /** Whether Postfix is here and this is root, which it needs to run; otherwise as `requireTool` has it. */
 export function requirePostfix(t: TestContext): boolean {
   if (requireTool(t, 'postfix') === null) return false;
@@ -48,7 +57,8 @@ export function requirePostfix(t: TestContext): boolean {
 
 /**
  * Starts Postfix in a folder of its own, listening on `address` (default 127.0.0.5) at a free port; no
- * instance of the machine's own is touched. With `tls` it offers STARTTLS. Needs root, as Postfix does. Ends with the test.
+ * instance of the machine's own is touched. With `tls` it offers STARTTLS; each of
+ * `listeners` is one more address on the same port. Needs root, as Postfix does. Ends with the test.
  */
 export async function startPostfix(
   t: TestContext,
@@ -58,6 +68,7 @@ export async function startPostfix(
     tls?: ServerCertificate;
     /** Lines put to its main.cf. */
     settings?: readonly string[];
+    listeners?: readonly Listener[];
   } = {},
 ): Promise<Postfix> {
   const host = options.address ?? '127.0.0.5';
@@ -75,6 +86,7 @@ export async function startPostfix(
   if (options.tls !== undefined) await offerTls(root, options.tls);
   const further = (options.settings ?? []).map((line) => `${line}\n`);
   await appendFile(join(root, 'etc', 'main.cf'), further.join(''));
+  for (const listener of options.listeners ?? []) await addListener(root, port, listener);
   started = await spawnMaster(root);
   const logText = () => readFile(join(root, 'log', 'mail.log'), 'utf8').catch(() => '');
   if (!(await answers(host, port, started.child))) {
@@ -145,18 +157,32 @@ async function writeInstance(root: string, host: string, port: number, relay?: R
   await writeFile(join(root, 'etc', 'master.cf'), masterCf(host, port));
 }
 
-async function offerTls(root: string, { cert, key }: ServerCertificate): Promise<void> {
-  const file = (name: string) => join(root, 'etc', name);
-  await writeFile(file('cert.pem'), cert);
-  await writeFile(file('key.pem'), key, { mode: 0o600 });
-  const lines = [
-    'smtpd_tls_security_level = may',
-    `smtpd_tls_cert_file = ${file('cert.pem')}`,
-    `smtpd_tls_key_file = ${file('key.pem')}`,
-    'smtpd_tls_received_header = yes',
-  ];
-  await appendFile(file('main.cf'), `${lines.join('\n')}\n`);
-  await appendFile(file('master.cf'), 'tlsmgr unix - - n 1000? 1 tlsmgr\n');
+async function offerTls(root: string, tls: ServerCertificate): Promise<void> {
+  const settings = Object.entries(await tlsSettings(root, 'main', tls));
+  await appendFile(
+    join(root, 'etc', 'main.cf'),
+    settings.map(([name, value]) => `${name} = ${value}\n`).join(''),
+  );
+}
+
+/** Settings under which STARTTLS is offered; certificate and key are written under `name`. */
+async function tlsSettings(root: string, name: string, { cert, key }: ServerCertificate) {
+  const file = (kind: string) => join(root, 'etc', `${name}-${kind}.pem`);
+  await writeFile(file('cert'), cert);
+  await writeFile(file('key'), key, { mode: 0o600 });
+  return {
+    smtpd_tls_security_level: 'may',
+    smtpd_tls_cert_file: file('cert'),
+    smtpd_tls_key_file: file('key'),
+    smtpd_tls_received_header: 'yes',
+  };
+}
+
+async function addListener(root: string, port: number, { address, tls, settings }: Listener): Promise<void> {
+  const all = { ...(tls === undefined ? {} : await tlsSettings(root, address, tls)), ...settings };
+  const options = Object.entries(all).map(([name, value]) => ` -o { ${name} = ${value} }`);
+  const line = `${address}:${port} inet n - n - 20 smtpd${options.join('')}\n`;
+  await appendFile(join(root, 'etc', 'master.cf'), line);
 }
 
 /**
@@ -216,6 +242,7 @@ retry     unix - - n - - error
 anvil     unix - - n - 1 anvil
 virtual   unix - n n - 20 virtual
 smtp      unix - - n - 5 smtp
+tlsmgr    unix - - n 1000? 1 tlsmgr
 postlog   unix-dgram n - n - 1 postlogd
 `;
 }

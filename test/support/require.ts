@@ -8,10 +8,8 @@ import { postgresPrograms } from './postgres-server.ts';
  * with CMAIL_TEST_REQUIRE=all its absence is a failure, so that a build cannot pass without it.
  */
 export function requireTool(t: TestContext, name: string): string | null {
-  for (const folder of (process.env.PATH ?? '').split(':')) {
-    const file = path.join(folder, name);
-    if (isExecutable(file)) return file;
-  }
+  const file = findTool(name);
+  if (file !== null) return file;
   if (process.env.CMAIL_TEST_REQUIRE === 'all') {
     throw new Error(`${name} is not installed and CMAIL_TEST_REQUIRE=all wants every tool`);
   }
@@ -19,6 +17,12 @@ export function requireTool(t: TestContext, name: string): string | null {
   t.diagnostic(`skipped: ${reason}`);
   t.skip(reason);
   return null;
+}
+
+/** The path of a program, null where it is not installed. */
+export function findTool(name: string): string | null {
+  const files = (process.env.PATH ?? '').split(':').map((folder) => path.join(folder, name));
+  return files.find(isExecutable) ?? null;
 }
 
 /**

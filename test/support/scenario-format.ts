@@ -17,7 +17,8 @@ const peer = z.strictObject({
   extensions: z.array(z.string()).optional(),
   at: z.record(z.string(), z.union([z.string(), z.array(z.string())])).optional(),
   recipients: z.record(z.string(), z.string()).optional(),
-  tls: z.enum(['signed', 'self-signed']).optional(),
+  /** `signed` by a CA the server trusts, for every name of `[dns]`; `other-name` the same for another name. */
+  tls: z.enum(['signed', 'other-name', 'self-signed']).optional(),
   auth: z.strictObject({ user: z.string(), password: z.string() }).optional(),
   dripMs: z.number().optional(),
   handBack: z.boolean().optional(),
@@ -69,6 +70,8 @@ const step = z.strictObject({
       to: words.optional(),
       tls: z.boolean().optional(),
       user: z.string().optional(),
+      /** Address it was called from. */
+      client: z.string().optional(),
       /** Regular expressions, each for a whole command line of the session that brought it. */
       commands: words.default([]),
       ...contents,
@@ -156,6 +159,8 @@ const scenario = z.strictObject({
   forwards: z.record(z.string(), z.string()).default({}),
   settings: settings.default({}),
   dns: zones.default({}),
+  /** The MTA-STS policy of a domain, served at `{policyServer}`. */
+  policies: z.record(z.string(), z.string()).default({}),
   peers: z.record(z.string(), peer).default({}),
   step: z.array(step),
 });
@@ -185,8 +190,9 @@ export interface ScenarioFile {
   /** Parsed with `{name}` replaced by each value given; throws with the file's name when it is not valid. */
   read(values: Readonly<Record<string, string>>): Scenario;
   readonly peerNames: readonly string[];
-  /** A peer of it speaks TLS, so the openssl command is needed. */
+  /** A peer of it speaks TLS or a policy is served, so the openssl command is needed. */
   readonly usesTls: boolean;
+  readonly usesPolicies: boolean;
 }
 
 /** All scenarios of a folder, in name order. Throws at the first that is not a scenario. */
@@ -199,13 +205,16 @@ export function listScenarios(folder: string): ScenarioFile[] {
       const file = join(folder, name, 'scenario.toml');
       const text = readFileSync(file, 'utf8');
       const first = readText(file, text);
+      const usesPolicies = Object.keys(first.policies).length > 0;
+      const speaksTls = [first, ...first.step].some(({ peers }) =>
+        Object.values(peers ?? {}).some((each) => each.tls !== undefined),
+      );
       return {
         name,
         title: first.title,
         peerNames: Object.keys(first.peers),
-        usesTls: [first, ...first.step].some(({ peers }) =>
-          Object.values(peers ?? {}).some((each) => each.tls !== undefined),
-        ),
+        usesTls: speaksTls || usesPolicies,
+        usesPolicies,
         read: (values) => readText(file, replaced(text, values)),
       };
     });

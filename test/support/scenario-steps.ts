@@ -139,6 +139,7 @@ export class StepRunner {
       (expected.from === undefined || isLike(message.from, expected.from)) &&
       (expected.tls === undefined || expected.tls === message.session.tls) &&
       (expected.user === undefined || expected.user === message.session.user) &&
+      (expected.client === undefined || expected.client === message.session.remoteAddress) &&
       expected.commands.every((line) =>
         message.session.commands.some((command) => new RegExp(`^(?:${line})$`).test(command)),
       ) &&

@@ -1,10 +1,13 @@
 /** What scenarios share: one server, one DNS server, one outbound port, and the addresses peers listen at. */
 
-import { makeCertificates, type ServerCertificate } from './certificates.ts';
+import { createHash, X509Certificate } from 'node:crypto';
+import { type Authority, makeAuthority, makeSelfSigned, type ServerCertificate } from './certificates.ts';
 import { type AccountInput, type CleanUp, type Cmail, type Endpoint, startCmail } from './cmail.ts';
 import { collectMail } from './collect.ts';
 import { type DnsServer, startDnsServer } from './dns-server.ts';
 import { startFullBacklog } from './full-backlog.ts';
+import { servePolicies } from './policy-server.ts';
+import { findTool } from './require.ts';
 import {
   readWorld,
   type Scenario,
@@ -14,12 +17,15 @@ import {
 } from './scenario-format.ts';
 import { type PeerScript, type SmtpPeer, startSmtpPeer } from './smtp-peer.ts';
 
+const POLICY_SERVER = '127.0.19.1';
 export const PASSWORD = 'secret-password';
 
 interface ListedSetting {
   readonly key: string;
   readonly value: unknown;
 }
+
+type PeerCertificates = Readonly<Record<NonNullable<ScenarioPeer['tls']>, ServerCertificate>>;
 
 /** A scenario's surroundings while it runs. */
 export interface Stage {
@@ -42,13 +48,16 @@ export class ScenarioWorld {
   #usual: Readonly<Record<string, string>> = {};
   #changed: readonly string[] = [];
   #count = 0;
-  #certificates: Readonly<Record<'signed' | 'self-signed', ServerCertificate>> | undefined;
+  /** The servers trust it; null without openssl. */
+  readonly #authority: Authority | null;
+  #certificates: PeerCertificates | undefined;
 
-  private constructor(t: CleanUp, folder: string, dns: DnsServer, port: number) {
+  private constructor(t: CleanUp, folder: string, dns: DnsServer, port: number, authority: Authority | null) {
     this.#t = t;
     this.#folder = folder;
     this.#dns = dns;
     this.#port = port;
+    this.#authority = authority;
     this.#file = readWorld(this.#folder, { port: String(port) });
   }
 
@@ -58,32 +67,44 @@ export class ScenarioWorld {
     // The outbound port is one setting, so all peers listen on the same port of addresses of their own.
     const probe = await startSmtpPeer({}, { address: '127.0.9.9' });
     await probe.close();
-    return new ScenarioWorld(t, folder, dns, probe.port);
+    const authority = findTool('openssl') === null ? null : await makeAuthority(t);
+    return new ScenarioWorld(t, folder, dns, probe.port, authority);
   }
 
   get #config() {
     return { hostname: this.#file.hostname, dns: { servers: [this.#dns.address] } };
   }
 
+  get #env() {
+    return this.#authority === null ? undefined : { NODE_EXTRA_CA_CERTS: this.#authority.caFile };
+  }
+
   /** Sets the stage for a scenario; `t` clears it afterwards. */
   async prepare(t: CleanUp, file: ScenarioFile): Promise<{ scenario: Scenario; stage: Stage }> {
     this.#count += 1;
-    const { ownServer, noResolver } = file.read({});
+    const { ownServer, noResolver, dns } = file.read({});
     const shared = ownServer ? undefined : await this.#sharedServer();
     const { hostname, settings } = this.#file;
     const config = noResolver ? { hostname } : this.#config;
-    const server = shared ?? (await startCmail(t, { config, settings }));
+    const server = shared ?? (await startCmail(t, { config, settings, env: this.#env }));
     const addresses: Record<string, string> = {
       port: String(this.#port),
       smtpPort: String(server.listeners.smtp.port),
       hostname,
+      policyServer: POLICY_SERVER,
     };
     file.peerNames.forEach((name, at) => {
       addresses[name] = `127.0.${20 + this.#count}.${at + 1}`;
     });
+    this.#certificates = file.usesTls ? await this.#makeCertificates(t, Object.keys(dns)) : undefined;
+    const signed = this.#certificates?.signed;
+    if (signed !== undefined) addresses.signedKey = keyDigest(signed);
     const scenario = file.read(addresses);
-    if (file.usesTls) await this.#makeCertificates();
     for (const [name, records] of Object.entries(scenario.dns)) this.#dns.set(name, ...records);
+    if (file.usesPolicies && signed !== undefined) {
+      const { policies } = scenario;
+      await servePolicies(t, { address: POLICY_SERVER, certificate: signed, policies });
+    }
     const peers = await this.#startPeers(t, scenario, server, addresses);
     await furnish(server, scenario);
     await this.#settle(server, scenario, shared !== undefined);
@@ -105,6 +126,7 @@ export class ScenarioWorld {
       domains: file.domains,
       accounts: file.accounts.map(accountInput),
       aliases: file.aliases,
+      env: this.#env,
     });
     await Promise.all([
       ...file.disabled.map((address) => server.run(['account', 'disable', address])),
@@ -147,10 +169,14 @@ export class ScenarioWorld {
     return peers;
   }
 
-  async #makeCertificates(): Promise<void> {
-    if (this.#certificates !== undefined) return;
-    const made = await makeCertificates(this.#t, ['peer.test']);
-    this.#certificates = { signed: made, 'self-signed': made.selfSigned };
+  async #makeCertificates(t: CleanUp, dnsNames: readonly string[]): Promise<PeerCertificates> {
+    if (this.#authority === null) throw new Error('certificates need the openssl command');
+    const names = ['peer.test', ...dnsNames.filter((name) => /^[a-z\d]/.test(name))];
+    return {
+      signed: await this.#authority.issue(names),
+      'other-name': await this.#authority.issue(['elsewhere.test']),
+      'self-signed': await makeSelfSigned(t, names),
+    };
   }
 
   #script(peer: ScenarioPeer, ourselves: Endpoint): PeerScript {
@@ -170,6 +196,12 @@ export class ScenarioWorld {
       handBackOnly,
     };
   }
+}
+
+/** SHA-256 of the public key, in hex, as TLSA `3 1 1` has it. */
+function keyDigest({ cert }: ServerCertificate): string {
+  const key = new X509Certificate(cert).publicKey.export({ type: 'spki', format: 'der' });
+  return createHash('sha256').update(key).digest('hex');
 }
 
 /** Makes the scenario's own domains, accounts, aliases, catch-alls and forwards. */

@@ -1,6 +1,6 @@
 /**
  * A real unbound on loopback that validates: it serves zones of the test's own, one of them signed, and believes the
- * key of that one. Unprivileged, in a folder of its own.
+ * key of that one. In a folder of its own, and unprivileged unless it is to answer on port 53.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -20,6 +20,8 @@ export interface ZonesInput {
   readonly plain?: readonly string[];
   /** Changes the signed zone after it was signed, so that some of it no longer validates. */
   readonly tamper?: (zone: string) => string;
+  /** Loopback address to answer at on port 53, for programs that ask the system's resolver; needs root. Else a free port. */
+  readonly onPort53At?: string;
 }
 
 const TOOLS = ['unbound', 'ldns-keygen', 'ldns-signzone'];
@@ -37,10 +39,11 @@ export async function startValidatingResolver(t: TestContext, input: ZonesInput)
   await runChecked('ldns-signzone', ['-f', 'served.zone', 'signed.zone', key], inFolder);
   const served = join(folder, 'served.zone');
   if (input.tamper !== undefined) await writeFile(served, input.tamper(await readFile(served, 'utf8')));
-  const port = await freePort('127.0.0.1');
-  await writeFile(join(folder, 'unbound.conf'), configuration(folder, port, `${key}.ds`));
+  const host = input.onPort53At ?? '127.0.0.1';
+  const port = input.onPort53At === undefined ? await freePort(host) : 53;
+  await writeFile(join(folder, 'unbound.conf'), configuration(folder, `${host}@${port}`, `${key}.ds`));
   await run(t, join(folder, 'unbound.conf'));
-  const address = `127.0.0.1:${port}`;
+  const address = `${host}:${port}`;
   await answers(address);
   return address;
 }
@@ -56,12 +59,11 @@ function zoneText(origin: string, records: readonly string[]): string {
   return `${[...head, ...records].join('\n')}\n`;
 }
 
-function configuration(folder: string, port: number, anchor: string): string {
+function configuration(folder: string, place: string, anchor: string): string {
   const zone = (name: string, file: string) =>
     `auth-zone:\n  name: "${name}"\n  zonefile: "${file}"\n  for-downstream: no\n  for-upstream: yes\n`;
   return `server:
-  interface: 127.0.0.1
-  port: ${port}
+  interface: ${place}
   directory: "${folder}"
   chroot: ""
   username: ""

@@ -55,6 +55,26 @@ test('a domain is added in canonical form, forwarded, given a catch-all, removed
   await refused(world, 'domain.remove', { name: 'example.com' }, /not a hosted domain/);
 });
 
+test('the records to publish name our key, unless the next certificate has another one', async (t) => {
+  const world = await hosted(t);
+  const show = async (changes: Partial<World['context']> = {}) => {
+    const context = { ...world.context, ...changes };
+    const shown = await runOperation(context, 'dns.show', { domain: 'example.com' });
+    return (shown as { records: { name: string; type: string; value: string }[] }).records.filter(
+      ({ type, name }) => type === 'TLSA' || name.startsWith('_smtp._tls.'),
+    );
+  };
+  const digest = 'ab'.repeat(32);
+  const [report, tlsa] = await show();
+  assert.deepEqual(
+    [report?.name, report?.type, report?.value],
+    ['_smtp._tls.example.com.', 'TXT', '"v=TLSRPTv1; rua=mailto:postmaster@example.com"'],
+  );
+  assert.deepEqual([tlsa?.name, tlsa?.value], ['_25._tcp.mail.example.com.', `3 1 1 ${digest}`]);
+  assert.equal((await show({ certificateKey: async () => ({ sha256: digest, changes: true }) })).length, 1);
+  assert.equal((await show({ certificateKey: async () => null })).length, 1);
+});
+
 test('a forward is a host with or without port, an address, or none; never this server', async (t) => {
   const world = await hosted(t);
   const forward = async (to: string) =>

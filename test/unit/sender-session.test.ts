@@ -289,6 +289,19 @@ describe('SenderSession', () => {
     }
   });
 
+  it('530 to MAIL is about the connection when it is in clear because TLS failed, else about the message', () => {
+    for (const tlsFailed of [true, false])
+      for (const extension of ['PIPELINING', 'SIZE']) {
+        const driver = new Driver({ tls: 'none', tlsFailed }).ready(extension);
+        driver.begin({ recipients: ['b@x'] });
+        driver.says('530 5.7.0 Must issue a STARTTLS command first');
+        if (extension === 'PIPELINING') driver.says('530 5.7.0 Must', '530 5.7.0 Must');
+        const action = driver.action();
+        if (!tlsFailed) assert.equal(action?.type === 'done' && action.results[0]?.reply.code, 530);
+        else assert.equal(action?.type === 'failed' && action.problem.kind, 'tls-failed');
+      }
+  });
+
   it('lost in the middle keeps the refusals known and calls nothing delivered', () => {
     const driver = new Driver().ready('PIPELINING');
     driver.begin({ recipients: ['b@x', 'c@x'] });

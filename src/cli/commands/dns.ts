@@ -2,7 +2,13 @@ import type { Command } from 'commander';
 import { type CliSession, read } from '../session.ts';
 
 interface DnsRecords {
-  readonly records: readonly { readonly name: string; readonly type: string; readonly value: string }[];
+  readonly records: readonly {
+    readonly name: string;
+    readonly type: string;
+    readonly value: string;
+    /** What to know before it is published. */
+    readonly note?: string;
+  }[];
 }
 
 /** `dns show`: the records a hosted domain wants, in the form of a zone file. */
@@ -15,7 +21,12 @@ export function addDnsCommands(program: Command, session: CliSession): void {
     .option('--json', 'as JSON')
     .action(async (domain: string, _, command: Command) => {
       await read<DnsRecords>(session, command, 'dns.show', { domain }, ({ records }) =>
-        records.map(({ name, type, value }) => `${name} 3600 IN ${type} ${value}\n`).join(''),
+        records
+          .map(({ name, type, value, note }) => {
+            const line = `${name} 3600 IN ${type} ${value}\n`;
+            return note === undefined ? line : `; ${note}\n${line}`;
+          })
+          .join(''),
       );
     });
 }
