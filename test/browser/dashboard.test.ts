@@ -55,7 +55,7 @@ test('mail that waits shows on the dashboard by reason, the most frequent first,
   await queue.getByText('Oldest: 5 hours ago').waitFor();
 
   await cmail.run(['queue', 'delete', ids[0] ?? '']);
-  await queue.getByText(/^Oldest: (now|\d+ (second|minute)s? ago)$/).waitFor();
+  await queue.getByText(/^Oldest: (just now|\d+ (second|minute)s? ago)$/).waitFor();
   assert.deepEqual((await reasons.allTextContents()).map((text) => text.at(-1)).join(), '1,1');
   await cmail.run(['queue', 'delete', '--all']);
   await queue.getByText('Nothing is waiting.').waitFor();
