@@ -157,7 +157,7 @@ export const strangersTable = {
     label: 'Errors of one address in an hour',
     type: integer({ min: 0, max: 10_000_000 }),
     default: '1000',
-    help: 'Commands, recipients and messages refused with 5xx in all sessions of one address on the smtp listener within an hour; 0 for no limit. Ten commands that move no mail, or recipients named without a message, are one more; an accepted message takes ten back. Then its sessions and new connections get 421 4.7.0 with the time to come back. Relay networks, who signed in and proxies are not counted.',
+    help: 'Commands, recipients and messages of one address that may be refused with 5xx on the smtp listener within an hour, all sessions together; 0 for no limit. At the limit its sessions and new connections get 421 4.7.0, which says when it may come back. Ten commands that move no mail count as one error, and so do ten recipients named without a message; an accepted message takes ten errors back. Relay networks, clients that signed in and proxies are not counted.',
     effect: COUNTED_AT_ONCE,
   }),
   errorsPerNetwork: setting({
