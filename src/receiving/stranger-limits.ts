@@ -111,14 +111,17 @@ export class StrangerLimits {
   }
 
   #state(counts: Map<string, Counted>, key: string, limit: number): OverLimit | null {
+    const steps = counts.get(key)?.steps;
+    if (limit === 0 || steps === undefined) return null;
     const now = this.#now();
-    const steps = [...(counts.get(key)?.steps ?? [])].filter(([step]) => endOf(step) > now);
-    let tenths = steps.reduce((sum, [, count]) => sum + count, 0);
-    if (limit === 0 || tenths < limit * TENTHS_OF_ERROR) return null;
+    let tenths = 0;
+    for (const [step, count] of steps) if (endOf(step) > now) tenths += count;
+    if (tenths < limit * TENTHS_OF_ERROR) return null;
     const errors = Math.floor(tenths / TENTHS_OF_ERROR);
     let until = now;
     for (const [step, count] of steps) {
       if (tenths < limit * TENTHS_OF_ERROR) break;
+      if (endOf(step) <= now) continue;
       tenths -= count;
       until = endOf(step);
     }
