@@ -259,7 +259,8 @@ async function hostedDomain(storage: AdminContext['storage'], text: string): Pro
   );
 }
 
-async function existingAccount(storage: AdminContext['storage'], text: string): Promise<Account> {
+/** The account of an address; one that is not there is refused as not found. */
+export async function existingAccount(storage: AdminContext['storage'], text: string): Promise<Account> {
   const address = addressArgument(text);
   const account = await storage.account(address);
   if (account) return account;

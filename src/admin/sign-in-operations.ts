@@ -2,17 +2,10 @@
 import { randomInt } from 'node:crypto';
 import { z } from 'zod';
 import { appPasswordHash } from '../directory/sign-in.ts';
-import type { Account } from '../storage/contract.ts';
 import { SIGN_INS_KEPT } from '../storage/credentials-contract.ts';
-import { type AdminContext, OperationError } from './context.ts';
-import {
-  addressArgument,
-  type OperationTable,
-  operation,
-  pageArguments,
-  pageOf,
-  refusing,
-} from './operation.ts';
+import { OperationError } from './context.ts';
+import { existingAccount } from './directory-operations.ts';
+import { type OperationTable, operation, pageArguments, pageOf, refusing } from './operation.ts';
 
 const text = z.string().min(1).max(1000);
 const scopes = z
@@ -126,11 +119,4 @@ function nameArgument(name: string): string {
     `the name is longer than ${MAX_NAME} characters or holds control characters`,
     'Choose one that says where it is used, such as phone.',
   );
-}
-
-async function existingAccount(storage: AdminContext['storage'], address: string): Promise<Account> {
-  const canonical = addressArgument(address);
-  const account = await storage.account(canonical);
-  if (account !== null) return account;
-  throw new OperationError(`there is no account ${canonical}`, 'See "cmail account list".');
 }

@@ -7,12 +7,13 @@ import type { Socket } from 'node:net';
 import type { Arrival } from '../listening/arrival.ts';
 import { HANDSHAKE_LIMIT_MS, startTls, type TlsFacts } from '../listening/start-tls.ts';
 import { describeError } from '../mail/failure.ts';
-import { type Reply, reply } from '../mail/reply.ts';
+import { type Reply, reply, replyText } from '../mail/reply.ts';
 import type { ReceiverAction } from '../smtp/receiver-contract.ts';
 import { ReceiverSession } from '../smtp/receiver-session.ts';
 import { HANDED_ON_LIMIT_BYTES } from '../storage/contract.ts';
 import { isOnRelayNetworks } from './client.ts';
 import { Conversation, FAULT, type ReceivingDependencies, type Service } from './conversation.ts';
+import type { StrangerLimits } from './stranger-limits.ts';
 
 /** With less room than one read, the store counts as full. */
 const NEARLY_FULL_BYTES = HANDED_ON_LIMIT_BYTES - 64 * 1024;
@@ -51,13 +52,20 @@ export class Connection {
   #windowBytes = 0;
   #closeAtMs = 0;
 
-  constructor(arrival: Arrival, service: Service, deps: ReceivingDependencies, onClose: () => void) {
+  /** `strangers` null: what the client does in vain is not counted. */
+  constructor(
+    arrival: Arrival,
+    service: Service,
+    deps: ReceivingDependencies,
+    strangers: StrangerLimits | null,
+    onClose: () => void,
+  ) {
     const { socket, address, tls } = arrival;
     this.#socket = socket;
     this.#deps = deps;
     this.#onClose = onClose;
     this.#address = address;
-    this.#conversation = new Conversation(deps, service, address, tls);
+    this.#conversation = new Conversation(deps, service, arrival, strangers);
     this.#session = new ReceiverSession(() => this.#conversation.policy());
     if (tls !== null) this.#session.secured();
     this.#attach(socket);
@@ -207,7 +215,24 @@ export class Connection {
       }
     }
     this.#freeRead();
+    if (this.#countFruitless()) return;
     this.#flushAndWait(progressed || this.#session.deadline !== before);
+  }
+
+  /** Whether that was too much for a stranger, who then is told so and closed. */
+  #countFruitless(): boolean {
+    const fruitless = this.#session.takeFruitless();
+    if (fruitless.errors + fruitless.idleCommands === 0) return false;
+    this.#conversation.count(fruitless);
+    // While an answer is on its way, perhaps a 250, the session goes on; the next MAIL ends it.
+    if (this.#busy || this.#closing) return false;
+    return this.#refuseStranger();
+  }
+
+  #refuseStranger(): boolean {
+    const refusal = this.#conversation.refuseStranger();
+    if (refusal !== null) this.#fail(refusal, replyText(refusal));
+    return refusal !== null;
   }
 
   #flushAndWait(progressed: boolean): void {
@@ -295,7 +320,7 @@ export class Connection {
       case 'auth':
         return this.#answer(conversation.signIn(action));
       case 'mail':
-        return this.#answer(conversation.mail(action));
+        return this.#refuseStranger() ? null : this.#answer(conversation.mail(action));
       case 'rcpt':
         return this.#answer(conversation.recipient(action));
       case 'refused': {

@@ -3,6 +3,7 @@
  * engine. No socket: the connection feeds it actions and takes replies.
  */
 import type { SignIn } from '../directory/sign-in.ts';
+import type { Arrival } from '../listening/arrival.ts';
 import { isLoopback } from '../listening/network.ts';
 import type { TlsFacts } from '../listening/start-tls.ts';
 import type { TlsProvider } from '../listening/tls-provider.ts';
@@ -10,9 +11,11 @@ import { type Reply, reply, replyText } from '../mail/reply.ts';
 import type { MakeNotices } from '../notices/contract.ts';
 import type { CurrentSettings, Settings } from '../settings/values.ts';
 import type { ReceiverAction, ReceiverPolicy } from '../smtp/receiver-contract.ts';
+import type { Fruitless } from '../smtp/receiver-tally.ts';
 import type { Storage } from '../storage/contract.ts';
 import { type Client, clientAt, isOnRelayNetworks } from './client.ts';
 import { type DecisionDependencies, decide } from './decision.ts';
+import type { StrangerLimits } from './stranger-limits.ts';
 import type { Submission, Submitter } from './submission.ts';
 import type { Trace } from './trace.ts';
 import { Transaction } from './transaction.ts';
@@ -46,6 +49,7 @@ export class Conversation {
   readonly #deps: ReceivingDependencies;
   readonly #service: Service;
   readonly #address: string;
+  readonly #strangers: StrangerLimits | null;
   #tls: TlsFacts | null;
   #submitter: Submitter | null = null;
   #helo = '';
@@ -54,11 +58,18 @@ export class Conversation {
   #policySettings: Settings | null = null;
   #policy: ReceiverPolicy | null = null;
 
-  constructor(deps: ReceivingDependencies, service: Service, address: string, tls: TlsFacts | null) {
+  /** `strangers` null: what the client does in vain is not counted. */
+  constructor(
+    deps: ReceivingDependencies,
+    service: Service,
+    { address, tls }: Pick<Arrival, 'address' | 'tls'>,
+    strangers: StrangerLimits | null,
+  ) {
     this.#deps = deps;
     this.#service = service;
     this.#address = address;
     this.#tls = tls;
+    this.#strangers = strangers;
   }
 
   get transaction(): Transaction | null {
@@ -191,8 +202,12 @@ export class Conversation {
       completes: submitter !== null,
     };
     const answer = await transaction.finish(facts, settings(), eightBit);
-    if (answer.code >= 400) this.logRefusal('message refused', answer, {}, transaction);
-    else if (submitter !== null) submission.count(submitter);
+    if (answer.code >= 400) {
+      this.logRefusal('message refused', answer, {}, transaction);
+      return answer;
+    }
+    this.#strangers?.accepted(this.#address);
+    if (submitter !== null) submission.count(submitter);
     return answer;
   }
 
@@ -210,7 +225,21 @@ export class Conversation {
     this.#deps.log('info', words, { ...who, sender, ...about, reply: replyText(answer) });
   }
 
+  /** Counts what a stranger did without moving mail. */
+  count(fruitless: Fruitless): void {
+    if (this.client().kind === 'external') this.#strangers?.count(this.#address, fruitless);
+  }
+
+  /** A stranger over its limit: 421, to be said before the connection is closed; null for everybody else. */
+  refuseStranger(): Reply | null {
+    const text = this.client().kind === 'external' ? this.#strangers?.refusal(this.#address) : null;
+    return text ? reply(421, '4.7.0', `${this.#deps.hostname} ${text}`) : null;
+  }
+
+  /** Ends the transaction, if there is one. */
   forget(): void {
+    // Whoever only asks which addresses there are goes without a message.
+    this.count({ errors: 0, idleCommands: this.#transaction?.recipientsInVain ?? 0 });
     this.#transaction?.abort();
     this.#transaction = null;
   }

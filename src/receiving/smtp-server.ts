@@ -3,8 +3,10 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { type IsProxy, receiveArrival } from '../listening/arrival.ts';
 import { Crowd, type CrowdLimits } from '../listening/crowd.ts';
 import { describeError } from '../mail/failure.ts';
+import { isOnRelayNetworks } from './client.ts';
 import { Connection } from './connection.ts';
 import type { ReceivingDependencies, Service } from './conversation.ts';
+import { StrangerLimits } from './stranger-limits.ts';
 
 /** What one listener offers. */
 export interface ListenerOptions {
@@ -18,6 +20,8 @@ export interface SmtpServerOptions {
   readonly limits?: Partial<CrowdLimits>;
   /** Who connects for others; default nobody. */
   readonly isProxy?: IsProxy;
+  /** The clock of the limits for strangers, ms since 1970, for tests. */
+  readonly now?: () => number;
 }
 
 /**
@@ -33,6 +37,8 @@ export class SmtpServer {
   readonly #deps: ReceivingDependencies;
   readonly #options: SmtpServerOptions;
   readonly #crowd = new Crowd();
+  /** What strangers did in vain, over all their sessions. */
+  readonly strangers: StrangerLimits;
   readonly #servers: Server[] = [];
   readonly #connections = new Set<Connection>();
   readonly #ticker: NodeJS.Timeout;
@@ -43,6 +49,11 @@ export class SmtpServer {
   constructor(deps: ReceivingDependencies, options: SmtpServerOptions = {}) {
     this.#deps = deps;
     this.#options = options;
+    this.strangers = new StrangerLimits(
+      () => deps.settings().strangers.errorsInAnHour,
+      deps.log,
+      options.now,
+    );
     this.#ticker = setInterval(() => this.#tick(), TICK_MS);
   }
 
@@ -126,8 +137,25 @@ export class SmtpServer {
       this.#refuse(arrival.socket, '4.3.0', 'cannot take mail now; please try again later');
       return;
     }
-    const connection = new Connection(arrival, service, deps, () => this.#gone(connection, address));
+    const strangers = this.#counts(address, service) ? this.strangers : null;
+    const refusal = isOnRelayNetworks(address, deps.settings()) ? null : strangers?.refusal(address);
+    if (refusal) {
+      this.#crowd.leave(address);
+      this.#refuse(arrival.socket, '4.7.0', refusal);
+      return;
+    }
+    const connection = new Connection(arrival, service, deps, strangers, () =>
+      this.#gone(connection, address),
+    );
     this.#connections.add(connection);
+  }
+
+  /**
+   * Where people sign in, those behind one address with a stranger must not be shut out by what it does; and a proxy
+   * that speaks for itself only looks whether we are there.
+   */
+  #counts(address: string, service: Service): boolean {
+    return service === 'smtp' && this.#options.isProxy?.(address) !== true;
   }
 
   #refuse(socket: Socket, enhanced: string, words: string): void {

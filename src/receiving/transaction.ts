@@ -104,6 +104,11 @@ export class Transaction {
     this.#accepted.push({ original, dsn, recipients, assumedExternal, notice });
   }
 
+  /** Recipients accepted although no message came for them. */
+  get recipientsInVain(): number {
+    return this.#body === null ? this.#accepted.length : 0;
+  }
+
   openBody(): void {
     this.#body ??= this.#storage.openWriter();
   }

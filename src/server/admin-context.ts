@@ -17,6 +17,7 @@ import type { TrafficMinute } from '../admin/traffic.ts';
 import { hashPassword } from '../directory/password.ts';
 import { systemServers } from '../dns/servers.ts';
 import { clientAt } from '../receiving/client.ts';
+import type { OverLimit } from '../receiving/stranger-limits.ts';
 import { machineAddresses } from '../routing/self.ts';
 import { type Storage, StorageError } from '../storage/contract.ts';
 import type { NodeInfo } from '../storage/nodes-contract.ts';
@@ -43,6 +44,8 @@ export interface Running {
   /** Null without [tls.acme]. */
   acme(): AcmeView | null;
   certificates(): readonly CertificateState[];
+  /** Strangers that are refused for now. */
+  strangersOverLimit(): readonly OverLimit[];
   /** Who is banned from signing in. */
   readonly access: AccessControl;
   wakeSender(): void;
@@ -134,6 +137,10 @@ async function status(core: Core, running: Running | null): Promise<object> {
     tls: running?.certificates() ?? [],
     acme: running?.acme() ?? null,
     bans: (running?.access.bans() ?? []).map(({ until, ...ban }) => ({ ...ban, until: isoTime(until) })),
+    strangersOverLimit: (running?.strangersOverLimit() ?? []).map(({ until, ...one }) => ({
+      ...one,
+      until: isoTime(until),
+    })),
     sessions: running?.sessions() ?? {},
     queue: queue === null ? null : { ...queue, oldestAt: isoTime(queue.oldestAt) },
     destinations: running?.destinations() ?? [],

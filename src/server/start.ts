@@ -225,6 +225,7 @@ function describeRunning(parts: Parts): Running & { listeners: Record<string, st
     traffic: (minutes) => traffic.last(minutes),
     alarms: () => [...sender.alarms(), ...tls.alarms(), ...(acme?.alarms() ?? []), ...submission.alarms()],
     acme: () => acme?.view() ?? null,
+    strangersOverLimit: () => smtp.strangers.list(),
     access: signIn.throttle,
     certificates: () => tls.state(),
     wakeSender: () => sender.wake(),

@@ -195,7 +195,8 @@ export function endWords({ file, validUntil, daysLeft, obtained }: CertificateSt
   if (obtained) return null;
   if (daysLeft < 0) return `The TLS certificate ${file} has ended at ${validUntil}`;
   if (daysLeft * DAY_MS >= NEAR_END_MS) return null;
-  return `The TLS certificate ${file} ends at ${validUntil}, in ${daysLeft} days`;
+  const left = daysLeft === 0 ? 'less than a day' : daysLeft === 1 ? '1 day' : `${daysLeft} days`;
+  return `The TLS certificate ${file} ends at ${validUntil}, in ${left}`;
 }
 
 function stateOf(certificate: Certificate, { dataFolder, issued }: CertificateSources): CertificateState {

@@ -64,6 +64,10 @@ export function buildSettings(values: ReadonlyMap<string, string>): Settings {
       }),
       pop3Sessions: Object.freeze({ total: read(table.popTotal), perAddress: read(table.popPerAddress) }),
       greetDelayMs: read(table.greetDelay),
+      errorsInAnHour: Object.freeze({
+        perAddress: read(table.errorsPerAddress),
+        perNetwork: read(table.errorsPerNetwork),
+      }),
       errors: read(table.maxErrors),
       idleCommands: read(table.maxIdleCommands),
       recipientsPerMessage: read(table.maxRecipients),

@@ -6,6 +6,7 @@ import { type EntryType, integer, list, onOff, type SettingType, seconds } from 
 
 const NEXT_MESSAGE = 'From the next message.';
 const NEXT_CONNECTION = 'From the next connection.';
+const COUNTED_AT_ONCE = 'At once, also for who is over the limit already.';
 const OPEN_SESSIONS = 'From the next command of every open session.';
 
 const mailAddress: EntryType<string> = {
@@ -150,6 +151,22 @@ export const strangersTable = {
     default: '20',
     help: 'Commands refused with 5xx before a session is closed with 421 4.7.0. An accepted message begins the count anew.',
     effect: OPEN_SESSIONS,
+  }),
+  errorsPerAddress: setting({
+    key: 'smtp.errors.perAddress',
+    label: 'Errors of one address in an hour',
+    type: integer({ min: 0, max: 10_000_000 }),
+    default: '1000',
+    help: 'Commands, recipients and messages of one address that may be refused with 5xx on the smtp listener within an hour, all sessions together; 0 for no limit. At the limit its sessions and new connections get 421 4.7.0, which says when it may come back. Ten commands that move no mail count as one error, and so do ten recipients named without a message; an accepted message takes ten errors back. Relay networks, clients that signed in and proxies are not counted.',
+    effect: COUNTED_AT_ONCE,
+  }),
+  errorsPerNetwork: setting({
+    key: 'smtp.errors.perNetwork',
+    label: 'Errors of one network in an hour',
+    type: integer({ min: 0, max: 10_000_000 }),
+    default: '4000',
+    help: 'As smtp.errors.perAddress, for all addresses of one network (IPv4 /24, IPv6 /64). Higher, so that one bad address does not shut its neighbours out.',
+    effect: COUNTED_AT_ONCE,
   }),
   maxIdleCommands: setting({
     key: 'smtp.maxIdleCommands',

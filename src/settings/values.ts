@@ -50,11 +50,18 @@ export interface SubmissionSettings {
   readonly anySender: readonly string[];
 }
 
+/** Errors of strangers within an hour, summed over sessions; 0 means no limit. */
+export interface StrangerErrors {
+  readonly perAddress: number;
+  readonly perNetwork: number;
+}
+
 /** What anybody who connects may do. */
 export interface StrangerSettings {
   readonly sessions: { readonly total: number; readonly perAddress: number; readonly perNetwork: number };
   readonly pop3Sessions: { readonly total: number; readonly perAddress: number };
   readonly greetDelayMs: number;
+  readonly errorsInAnHour: StrangerErrors;
   readonly errors: number;
   readonly idleCommands: number;
   readonly recipientsPerMessage: number;

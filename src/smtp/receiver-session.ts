@@ -18,7 +18,7 @@ import type { AuthStep } from './receiver-auth.ts';
 import type { ReceiverAction, ReceiverDeadline, ReceiverPolicy } from './receiver-contract.ts';
 import * as replies from './receiver-replies.ts';
 import { type Chunk, notReady, type Phase, type Question, type Transaction } from './receiver-state.ts';
-import { SessionTally } from './receiver-tally.ts';
+import { type Fruitless, SessionTally } from './receiver-tally.ts';
 import { formatReply } from './reply-format.ts';
 
 const EMPTY = Buffer.alloc(0);
@@ -123,6 +123,11 @@ export class ReceiverSession {
     const output = Buffer.from(this.#output);
     this.#output = '';
     return output;
+  }
+
+  /** What the client did without moving mail, since the last call. */
+  takeFruitless(): Fruitless {
+    return this.#tally.takeFruitless();
   }
 
   /** The wait the host must limit now. */

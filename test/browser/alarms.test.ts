@@ -1,8 +1,22 @@
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { assertNoComplaints, startSignedIn } from '../support/browser.ts';
+import { makeSelfSigned } from '../../src/server/tls-self-signed.ts';
+import {
+  assertNoComplaints,
+  makeAdministrator,
+  openPage,
+  signIn,
+  startBrowser,
+  startCmailWithPage,
+  startSignedIn,
+} from '../support/browser.ts';
+import { makeCertificates } from '../support/certificates.ts';
+import { temporaryFolder } from '../support/cmail.ts';
 import { startDnsServer } from '../support/dns-server.ts';
 import { freePort } from '../support/free-port.ts';
+import { mountSmallDisk } from '../support/small-disk.ts';
 import { greeted, letter } from '../support/smtp-client.ts';
 import { startSmtpPeer } from '../support/smtp-peer.ts';
 
@@ -80,4 +94,51 @@ test('DNS that answers nobody is an alarm on the dashboard, which goes with the 
   client.destroy();
   await alarms.getByText('All is well.').waitFor();
   assertNoComplaints(here);
+});
+
+test('a certificate that ends soon is an alarm on the dashboard, which goes once a new one is in its files', async (t) => {
+  const folder = await temporaryFolder(t);
+  const files = { cert: join(folder, 'mail.pem'), key: join(folder, 'mail.key') };
+  // The tests' certificates last two days.
+  const ending = await makeCertificates(t, ['mail.cmail.test']);
+  await writeFile(files.key, ending.key);
+  await writeFile(files.cert, ending.cert);
+  const here = await startSignedIn(t, { config: { tls: files } });
+  if (here === null) return;
+  const alarms = here.page.getByRole('region', { name: 'Alarms' });
+  const words = (await alarms.getByRole('alert').textContent()) ?? '';
+  assert.match(words, /^The TLS certificate \S+mail\.pem ends at \d+ \w+ \d{4}.*, in 1 day\./);
+  assert.match(words, /Put the renewed certificate and key in the same files/, 'what to do');
+  await makeSelfSigned(files, 'mail.cmail.test');
+  await alarms.getByText('All is well.').waitFor();
+  assertNoComplaints(here);
+});
+
+test('a full disk is an alarm on the dashboard, which goes when there is room again', async (t) => {
+  const disk = await mountSmallDisk(t, 48);
+  const browser = disk === null ? null : await startBrowser(t);
+  if (disk === null || browser === null) return;
+  const options = { dataDir: join(disk.path, 'data'), domains: ['example.test'] };
+  const [from, to] = ['bob@far.test', 'anna@example.test'];
+  const cmail = await startCmailWithPage(disk, { ...options, accounts: [{ address: to }] });
+  await makeAdministrator(cmail);
+  const watched = await openPage(browser);
+  await signIn(watched.page, cmail);
+  const alarms = watched.page.getByRole('region', { name: 'Alarms' });
+  await alarms.getByText('All is well.').waitFor();
+
+  await disk.fill();
+  const client = await greeted(cmail.listeners.smtp);
+  disk.after(() => client.destroy());
+  const data = letter({ from, to, subject: 'Large', body: `${'x'.repeat(70)}\r\n`.repeat(4_000) });
+  await cmail.waitFor('mail to be put off', async () => {
+    return (await client.sendMessage({ from, to: [to], data })).id === undefined;
+  });
+  const words = (await alarms.getByRole('alert').textContent()) ?? '';
+  assert.match(words, /cannot be written: the disk is full/);
+  assert.match(words, /space/, 'what to do');
+
+  await disk.free();
+  await alarms.getByText('All is well.').waitFor();
+  assertNoComplaints(watched);
 });

@@ -8,6 +8,7 @@ import {
   signIn,
   startSignedIn,
 } from '../support/browser.ts';
+import { greeted } from '../support/smtp-client.ts';
 
 test('domains, accounts and aliases are added, changed, disabled and removed', async (t) => {
   const here = await startSignedIn(t, {}, '/accounts');
@@ -115,6 +116,35 @@ test('domains, accounts and aliases are added, changed, disabled and removed', a
   await forwardTo('');
   await page.getByRole('row', { name: /delivered here/ }).waitFor();
   assert.equal(await forward(), null);
+  assertNoComplaints(here);
+});
+
+test("an administrator sees an account's history of sign-ins", async (t) => {
+  const bert = { name: 'bert@example.test', password: 'secret-password' };
+  const accounts = [{ address: 'anna@example.test' }, { address: bert.name }];
+  const here = await startSignedIn(t, { domains: ['example.test'], accounts }, '/accounts');
+  if (here === null) return;
+  const { page, cmail, browser } = here;
+  const client = await greeted({ ...cmail.listeners.smtp, localAddress: '127.0.0.1' });
+  const plain = Buffer.from(`\0${bert.name}\0a guess`).toString('base64');
+  await client.expect(535, client.command(`AUTH PLAIN ${plain}`));
+  client.destroy();
+  const own = await openPage(browser);
+  await signIn(own.page, cmail, '/', bert);
+
+  const history = async (address: string) => {
+    await page.getByRole('button', { name: `Actions: ${address}` }).click();
+    await page.getByRole('menuitem', { name: 'Sign-ins' }).click();
+    await page.getByRole('heading', { level: 1, name: 'Sign-ins' }).waitFor();
+    await page.getByText(address, { exact: true }).waitFor();
+  };
+  await history(bert.name);
+  await page.getByRole('row', { name: /Signed in This page 127\.0\.0\.1 without TLS/ }).waitFor();
+  await page.getByRole('row', { name: /Refused wrong password Sending mail 127\.0\.0\.1/ }).waitFor();
+  assert.equal(await page.getByRole('row').count(), 3, 'two and the head');
+  await page.getByRole('main').getByRole('link', { name: 'Accounts' }).click();
+  await history('anna@example.test');
+  await page.getByText('No sign-in yet').waitFor();
   assertNoComplaints(here);
 });
 

@@ -127,6 +127,7 @@ function pagesOf(story: string): Record<string, string> {
     'queue-destination': '/queue/destination?name=dead.example',
     domains: '/domains',
     accounts: '/accounts',
+    'account-sign-ins': `/accounts/sign-ins?address=${OWNER.name}`,
     aliases: '/aliases',
     import: '/import',
     'smtp-configuration': '/configuration/smtp',

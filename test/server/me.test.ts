@@ -129,6 +129,14 @@ describe('the owner of an account', async () => {
       [['phone', ['collect']]],
     );
     const { rows } = shaped('mySignIns', await carol.get('/me/sign-ins')) as unknown as Rows;
+    const ofCarol = '/accounts/carol@here.test/sign-ins';
+    assert.deepEqual(
+      shaped('accountSignIns', await root.get(ofCarol)).rows,
+      rows,
+      'as administrators see it',
+    );
+    assert.equal((await carol.get(ofCarol)).status, 403);
+    assert.equal((await root.get('/accounts/nobody@here.test/sign-ins')).status, 404);
     assert.deepEqual(
       rows.map(({ outcome, service, reason }) => [outcome, service, reason]),
       [

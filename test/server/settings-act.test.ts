@@ -95,3 +95,40 @@ describe('a change is in force within a second', () => {
     assert.deepEqual(message?.to, ['x@far.test']);
   });
 });
+
+describe('Errors of one address in an hour', () => {
+  it('add up over sessions: the log and status say once who is over, and when it may come back', async (t) => {
+    const server = await startCmail(t, {
+      domains: ['here.test'],
+      accounts: [{ address: 'anna@here.test' }],
+      settings: { 'smtp.errors.perAddress': '3' },
+    });
+    const stranger = { ...server.listeners.smtp, localAddress: '127.0.0.2' };
+    for (let session = 0; session < 3; session += 1) {
+      const client = await greeted(stranger);
+      await client.expect(250, client.command('MAIL FROM:<>'));
+      await client.expect(550, client.command('RCPT TO:<nobody@here.test>'));
+      client.destroy();
+    }
+    for (let n = 0; n < 3; n += 1) {
+      await assert.rejects(
+        greeted(stranger),
+        /421.*too many refused commands and recipients from 127\.0\.0\.2/,
+      );
+    }
+    const told = server.logText().match(/a stranger is over its limit/g);
+    assert.equal(told?.length, 1);
+    const { strangersOverLimit: list } = await server.json<{
+      strangersOverLimit: { client: string; errors: number; until: string }[];
+    }>(['status']);
+    assert.deepEqual(
+      list.map(({ client, errors }) => [client, errors]),
+      [['127.0.0.2', 3]],
+    );
+    const minutes = (Date.parse(list[0]?.until ?? '') - Date.now()) / 60_000;
+    assert.ok(minutes > 55 && minutes <= 65, `${minutes} minutes`);
+    await submit(server, 'anna@here.test');
+    await server.set({ 'smtp.errors.perAddress': '1000' });
+    (await greeted(stranger)).destroy();
+  });
+});

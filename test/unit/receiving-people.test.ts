@@ -9,7 +9,7 @@ import { Directory } from '../../src/directory/directory.ts';
 import { hashPassword } from '../../src/directory/password.ts';
 import { SignIn } from '../../src/directory/sign-in.ts';
 import { NoticeRate } from '../../src/receiving/notice-rate.ts';
-import { type ListenerOptions, SmtpServer } from '../../src/receiving/smtp-server.ts';
+import { type ListenerOptions, SmtpServer, type SmtpServerOptions } from '../../src/receiving/smtp-server.ts';
 import { Srs } from '../../src/receiving/srs.ts';
 import { Submission } from '../../src/receiving/submission.ts';
 import { Trace } from '../../src/receiving/trace.ts';
@@ -20,7 +20,12 @@ import { temporaryFolder } from '../support/cmail.ts';
 
 const AUTH = `AUTH PLAIN ${Buffer.from('\0ann@here.test\0right one').toString('base64')}`;
 
-async function start(t: TestContext, values: Record<string, string> = {}, listener: ListenerOptions = {}) {
+async function start(
+  t: TestContext,
+  values: Record<string, string> = {},
+  listener: ListenerOptions = {},
+  options: SmtpServerOptions = {},
+) {
   const storage = await openSqliteStorage({
     path: join(await temporaryFolder(t), 'store.db'),
     takeOver: true,
@@ -39,19 +44,27 @@ async function start(t: TestContext, values: Record<string, string> = {}, listen
   const pair = await makeCertificates(t, ['localhost']);
   const context = createSecureContext({ cert: pair.cert, key: pair.key });
   const submission = new Submission(directory, () => settings);
-  const server = new SmtpServer({
-    ...{ hostname: 'mail.here.test', settings: () => settings, storage, storeAwayMs: () => 0 },
-    decision: {
-      directory,
-      noticeRate: new NoticeRate(),
-      askForwardHost: async () => 'unreachable',
-      srs: new Srs(Buffer.alloc(32, 7)),
-      isOwnLiteral: () => false,
+  const server = new SmtpServer(
+    {
+      ...{ hostname: 'mail.here.test', settings: () => settings, storage, storeAwayMs: () => 0 },
+      decision: {
+        directory,
+        noticeRate: new NoticeRate(),
+        askForwardHost: async () => 'unreachable',
+        srs: new Srs(Buffer.alloc(32, 7)),
+        isOwnLiteral: () => false,
+      },
+      ...{
+        trace: new Trace(Buffer.alloc(32)),
+        makeNotices: async () => [],
+        log: () => undefined,
+        submission,
+      },
+      tls: { contextFor: () => context },
+      signIn: new SignIn(storage, () => undefined),
     },
-    ...{ trace: new Trace(Buffer.alloc(32)), makeNotices: async () => [], log: () => undefined, submission },
-    tls: { contextFor: () => context },
-    signIn: new SignIn(storage, () => undefined),
-  });
+    options,
+  );
   const { port } = await server.listen('127.0.0.1', 0, listener);
   t.after(async () => {
     await server.close(0);
@@ -142,7 +155,7 @@ async function greeted(
 ): Promise<Talk> {
   const talk = new Talk(port, localAddress);
   t.after(() => talk.destroy());
-  await talk.reply();
+  assert.match(await talk.reply(), /^220 /);
   await talk.say(hello);
   return talk;
 }
@@ -357,5 +370,109 @@ describe('strangers', () => {
         }
       }
     }
+  });
+
+  describe('with errors in several sessions', () => {
+    const LIMITS = { 'smtp.errors.perAddress': '3', 'smtp.errors.perNetwork': '5' };
+    const OVER =
+      /^421 4\.7\.0 mail\.here\.test too many refused commands and recipients from \S+ within an hour; try again in \d+ minutes$/;
+    const unknown = (talk: Talk) => talk.say('RCPT TO:<nobody@here.test>');
+    /** A client as a proxy tells of it. */
+    const behindProxy = async (t: TestContext, port: number, address: string) => {
+      const talk = new Talk(port, '127.0.0.9');
+      t.after(() => talk.destroy());
+      talk.write(`PROXY ${address === '' ? 'UNKNOWN' : `TCP4 ${address} 127.0.0.1 4000 25`}\r\n`);
+      return { talk, greeting: await talk.reply() };
+    };
+    const proxied = { isProxy: (address: string) => address === '127.0.0.9' };
+
+    const lastReply = async (talk: Talk) => {
+      assert.match(await talk.reply(), OVER);
+      await talk.closed();
+    };
+
+    it('are told when to come back: in that session, at the next MAIL of others, at the greeting', async (t) => {
+      const { port, set, server } = await start(t, LIMITS);
+      const [first, other] = [await greeted(t, port), await greeted(t, port)];
+      await first.say('MAIL FROM:<>');
+      for (let n = 0; n < 2; n += 1) assert.match(await unknown(first), /^550 5\.1\.1/);
+      first.destroy();
+      const second = await greeted(t, port);
+      assert.match(await second.say('FOO'), /^500 /);
+      await lastReply(second);
+      other.write('MAIL FROM:<>\r\n');
+      await lastReply(other);
+      const third = new Talk(port);
+      await lastReply(third);
+      const listed = server.strangers.list().map(({ client }) => client);
+      assert.deepEqual(listed, ['127.0.0.2']);
+      set({ ...LIMITS, 'smtp.errors.perAddress': '100', 'smtp.errors.perNetwork': '0' });
+      await greeted(t, port);
+    });
+
+    it('are counted by network too, also behind a proxy, which is not counted itself', async (t) => {
+      const { port } = await start(t, LIMITS, {}, proxied);
+      for (const last of [1, 2]) {
+        const { talk } = await behindProxy(t, port, `192.0.2.${last}`);
+        for (let n = 0; n < 2; n += 1) assert.match(await talk.say('FOO'), /^500 /);
+      }
+      const { talk } = await behindProxy(t, port, '192.0.2.3');
+      assert.match(await talk.say('FOO'), /^500 /);
+      await lastReply(talk);
+      assert.match((await behindProxy(t, port, '192.0.2.4')).greeting, / from 192\.0\.2\.0\/24 within/);
+      assert.match((await behindProxy(t, port, '192.0.3.1')).greeting, /^220 /);
+      const own = await behindProxy(t, port, '');
+      for (let n = 0; n < 9; n += 1) assert.match(await own.talk.say('FOO'), /^500 /);
+      assert.match((await behindProxy(t, port, '')).greeting, /^220 /);
+    });
+
+    it('name recipients without a message, and that counts; a message takes errors back', async (t) => {
+      const { port } = await start(t, LIMITS);
+      const sender = await greeted(t, port);
+      for (let round = 0; round < 5; round += 1) {
+        await sender.say('MAIL FROM:<>');
+        for (let n = 0; n < 2; n += 1) assert.match(await unknown(sender), /^550 /);
+        await sender.say('RSET');
+        assert.match(await send(sender, '', 'Subject: x\r\n\r\n'), /^250 /);
+      }
+      const asker = await greeted(t, port);
+      let rounds = 0;
+      for (let answer = '250'; answer.startsWith('250'); rounds += 1) {
+        await asker.say('MAIL FROM:<>');
+        assert.match(await asker.say('RCPT TO:<ann@here.test>'), /^250 /);
+        answer = await asker.say('RSET');
+        if (rounds > 13) break;
+      }
+      assert.equal(rounds, 14, 'thirty tenths, two a round, and EHLO');
+      await lastReply(asker);
+    });
+
+    it('are not counted on the relay networks, once signed in, and where people sign in', async (t) => {
+      const { port } = await start(t, LIMITS);
+      const relay = await greeted(t, port, 'EHLO client.test', '127.0.0.1');
+      const person = await greeted(t, port);
+      assert.match(await person.say(AUTH), /^235/);
+      for (const talk of [relay, person])
+        for (let n = 0; n < 9; n += 1) assert.match(await talk.say('FOO'), /^500 /);
+      await greeted(t, port);
+      await greeted(t, port, 'EHLO client.test', '127.0.0.1');
+      const submission = await start(t, LIMITS, { service: 'submission' });
+      const early = await greeted(t, submission.port);
+      for (let n = 0; n < 9; n += 1) assert.match(await early.say('FOO'), /^500 /);
+      await greeted(t, submission.port);
+    });
+
+    it('shut out nobody who is on the relay networks or signed in already', async (t) => {
+      const { port, set } = await start(t, LIMITS);
+      const person = await greeted(t, port);
+      assert.match(await person.say(AUTH), /^235/);
+      const stranger = await greeted(t, port);
+      for (let n = 0; n < 3; n += 1) assert.match(await stranger.say('FOO'), /^500 /);
+      await lastReply(stranger);
+      set({ ...LIMITS, 'smtp.relayNetworks': '127.0.0.2/32' });
+      await greeted(t, port);
+      set(LIMITS);
+      assert.match(await send(person, 'ann@here.test', 'Subject: x\r\n\r\n'), /^250 /);
+    });
   });
 });

@@ -61,7 +61,7 @@ test('lists show typed values, texts for sizes, arrays for lists', async () => {
   assert.deepEqual(view('smtp.ownNames').value, []);
   assert.equal(view('smtp.host.password').value, '');
   assert.equal(service.get('smtp.nothing'), undefined);
-  assert.equal(service.list().length, 82);
+  assert.equal(service.list().length, 84);
 });
 
 test('a secret is encrypted in the store and absent from lists, history, export and revert', async () => {

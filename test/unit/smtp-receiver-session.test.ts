@@ -331,6 +331,21 @@ test('commands that move no mail are limited too', () => {
   assert.equal(run([HELLO + busy], policy).messages.length, 300);
 });
 
+test('what moved no mail is told to the host once', () => {
+  const driver = new Driver(POLICY);
+  driver.feed(
+    `${HELLO}FOO\r\nNOOP\r\n${MAIL}RCPT TO:<unknown@example.org>\r\nRCPT TO:<later@example.org>\r\n`,
+  );
+  assert.deepEqual(driver.session.takeFruitless(), { errors: 2, idleCommands: 2 });
+  assert.deepEqual(driver.session.takeFruitless(), { errors: 0, idleCommands: 0 });
+  driver.feed(`A\r\n${RCPT}DATA\r\n.\r\n`);
+  assert.deepEqual(
+    driver.session.takeFruitless(),
+    { errors: 1, idleCommands: 0 },
+    'a message takes nothing back',
+  );
+});
+
 test('SMTPUTF8: addresses beyond ASCII, and replies that name them', () => {
   assert.equal(answer(HELLO, 'MAIL FROM:<gr\xc3\xbc\xc3\x9fe@example.com>'), '553 5.6.7');
   assert.equal(answer(HELLO, 'MAIL FROM:<gr\xc3\xbc\xc3\x9fe@example.com> SMTPUTF8'), '250 2.0.0');

@@ -196,10 +196,10 @@ describe('check', () => {
     // The tests' certificates last two days.
     const main = await pair(t, folder, 'main', ['mail.a.test']);
     const [soon] = await checkTls(config({ main, extra: [] }), null);
-    assert.match(`${soon?.level} ${soon?.text}`, /^warning .*main\.pem ends at .* in 1 days/);
+    assert.match(`${soon?.level} ${soon?.text}`, /^warning .*main\.pem ends at .* in 1 day/);
     const near = await open(t, { main, extra: [] }, folder);
     assert.ok(near.result.ok);
-    assert.match(near.result.value.alarms().join(), /in 1 days\. Put the renewed/);
+    assert.match(near.result.value.alarms().join(), /in 1 day\. Put the renewed/);
     await rm(main.cert);
     const [gone] = await checkTls(config({ main, extra: [] }), near.result.value.state());
     assert.match(`${gone?.level} ${gone?.meaning}`, /^error The running server goes on/);

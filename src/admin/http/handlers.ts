@@ -283,6 +283,7 @@ function directoryHandlers(): Part<
   | 'addAccount'
   | 'changeAccount'
   | 'removeAccount'
+  | 'accountSignIns'
   | 'aliases'
   | 'addAlias'
   | 'changeAlias'
@@ -326,6 +327,8 @@ function directoryHandlers(): Part<
       return run<'changeAccount'>(call, 'account.get', params);
     },
     removeAccount: (call, { params }) => done(call, 'account.remove', params),
+    accountSignIns: (call, { params, query }) =>
+      run<'accountSignIns'>(call, 'account.signIns', { ...query, ...params }),
     aliases: (call, { query }) => run<'aliases'>(call, 'alias.list', query),
     addAlias: (call, { body }) => run<'addAlias'>(call, 'alias.add', body),
     changeAlias: (call, { params, body }) => run<'changeAlias'>(call, 'alias.set', { ...params, ...body }),

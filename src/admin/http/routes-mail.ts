@@ -1,5 +1,6 @@
 /** Routes: settings, messages, queue, directory, server. */
 import { addressParams, idParams, listQuery, nameParams, type RouteShape } from './route-shape.ts';
+import * as access from './shapes/access.ts';
 import * as directory from './shapes/directory.ts';
 import * as messages from './shapes/messages.ts';
 import * as server from './shapes/server.ts';
@@ -288,6 +289,17 @@ export const MAIL_ROUTES = {
     status: 204,
     summary: 'Removes an account with its mail',
     params: addressParams,
+  },
+  accountSignIns: {
+    method: 'GET',
+    path: '/accounts/:address/sign-ins',
+    tag: 'Directory',
+    access: 'read',
+    status: 200,
+    summary: 'Who signed in to an account or tried to, newest first',
+    params: addressParams,
+    query: access.signInQuery,
+    answer: access.signInList,
   },
   aliases: {
     method: 'GET',

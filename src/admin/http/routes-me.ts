@@ -37,7 +37,7 @@ export const ME_ROUTES = {
     access: 'owner',
     status: 200,
     summary: 'Who signed in to the account or tried to, newest first',
-    answer: me.signInList,
+    answer: access.signInList,
   },
   myAppPasswords: {
     method: 'GET',

@@ -29,6 +29,14 @@ export function useAccounts(domain: string) {
   });
 }
 
+/** The last sign-ins of an account, newest first. */
+export function useAccountSignIns(address: string) {
+  return useQuery({
+    queryKey: [...KEY, 'sign-ins', address],
+    queryFn: async () => (await call('GET /accounts/:address/sign-ins', { params: { address } })).rows,
+  });
+}
+
 export function useAliases(domain: string) {
   return useInfiniteQuery({
     queryKey: [...KEY, 'aliases', domain],

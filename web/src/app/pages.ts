@@ -63,6 +63,7 @@ export const pages: readonly PageEntry[] = [
     icon: 'people',
     words: 'users mailboxes password quota postmaster disable add account',
   }),
+  page('/accounts/sign-ins', () => import('../pages/directory/SignIns.tsx')),
   page('/aliases', () => import('../pages/directory/Aliases.tsx'), {
     title: nav.aliases,
     group: nav.people,

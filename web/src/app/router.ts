@@ -126,6 +126,11 @@ function decoded(word: string): string | null {
   }
 }
 
+/** Where the sign-ins of an account are shown. */
+export function placeOfSignIns(address: string): string {
+  return `/accounts/sign-ins?address=${encodeURIComponent(address)}`;
+}
+
 /** Where the queue of a destination is shown; in the search words, since a path with a dot is a file's. */
 export function placeOfDestination(name: string): string {
   return `/queue/destination?name=${encodeURIComponent(name)}`;

@@ -65,6 +65,25 @@ export const common = {
     loading: 'Loading',
     clear: 'Clear',
   },
+  /** Of an account, for its owner and for administrators. */
+  signIns: {
+    title: 'Sign-ins',
+    when: 'When',
+    what: 'What',
+    from: 'Address',
+    outcome: 'Outcome',
+    ok: 'Signed in',
+    refused: 'Refused',
+    services: {
+      smtp: 'Sending mail',
+      submission: 'Sending mail',
+      pop3: 'Collecting mail',
+      page: 'This page',
+    } as Readonly<Record<string, string>>,
+    by: (name: string) => `with ${name}`,
+    clear: 'without TLS',
+    emptyTitle: 'No sign-in yet',
+  },
   leave: {
     title: 'Leave without saving?',
     text: 'Your changes on this page are not saved yet.',

@@ -27,7 +27,7 @@ export const dashboard = {
   topDestinations: 'Top destinations',
   topReasons: 'Top reasons',
   noDestinations: 'Nothing is waiting for any destination.',
-  noReasons: 'Nothing was refused or put off in the last hour.',
+  noReasons: 'Nothing that waits was put off.',
   alarms: 'Alarms',
   noAlarms: 'All is well.',
   server: 'Server',

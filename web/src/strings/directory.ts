@@ -50,6 +50,10 @@ export const directory = {
     disabled: 'Disabled',
     postmaster: 'Postmaster',
     created: 'Made',
+    signIns: 'Sign-ins',
+    signInsHelp:
+      "The last 200, newest first. If one is not the owner's, reset the password; the owner can revoke the app password it names.",
+    signInsEmpty: 'Every sign-in to the account, and every try, stands here.',
     resetPassword: 'Reset the password',
     resetTitle: (address: string) => `New password for ${address}`,
     changeQuota: 'Change the quota',

@@ -1,6 +1,7 @@
 /** Shapes: setup, session, administrators, tokens, audit. */
 import { z } from 'zod';
-import { page, secretText, shortText, time } from './common.ts';
+import { SIGN_INS_KEPT } from '../../../storage/credentials-contract.ts';
+import { page, pageQuery, secretText, shortText, time } from './common.ts';
 
 export const strengthShape = z
   .object({
@@ -74,6 +75,23 @@ export const recoveryCodesShape = z.object({
   recoveryCodes: z.array(z.string()).describe('each good for one sign-in; shown this once'),
 });
 export const factorOffBody = z.strictObject({ password: secretText, code: z.string().max(100) });
+
+const signInRow = z
+  .object({
+    at: time,
+    outcome: z.enum(['ok', 'refused']),
+    address: z.string(),
+    service: z.string().describe('smtp, submission, pop3 or page'),
+    appPassword: z.string().nullable().describe('its name; null for the password of the account'),
+    tls: z.string().nullable(),
+    reason: z.string().nullable(),
+  })
+  .meta({ id: 'SignIn' });
+export const signInQuery = z.strictObject({
+  ...pageQuery,
+  limit: z.coerce.number().int().min(1).max(SIGN_INS_KEPT).default(SIGN_INS_KEPT),
+});
+export const signInList = page(signInRow);
 
 export const banRow = z
   .object({

@@ -44,19 +44,6 @@ export const newAppPasswordShape = z.object({
   password: z.string().describe('shown this once'),
 });
 
-export const signInRow = z
-  .object({
-    at: time,
-    outcome: z.enum(['ok', 'refused']),
-    address: z.string(),
-    service: z.string().describe('smtp, submission, pop3 or page'),
-    appPassword: z.string().nullable().describe('its name; null for the password of the account'),
-    tls: z.string().nullable(),
-    reason: z.string().nullable(),
-  })
-  .meta({ id: 'SignIn' });
-export const signInList = page(signInRow);
-
 const ownRecipient = z.object({
   address: z.string(),
   state: z.enum(MESSAGE_STATES),

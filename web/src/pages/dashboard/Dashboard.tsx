@@ -2,7 +2,7 @@ import './dashboard.css';
 import { type Live, useLive } from '../../api/live.ts';
 import { Link } from '../../app/Link.tsx';
 import { placeOfDestination } from '../../app/router.ts';
-import { count } from '../../parts/format.ts';
+import { count, localTimes } from '../../parts/format.ts';
 import { Note } from '../../parts/Note.tsx';
 import { Page, Panel, Waiting } from '../../parts/Page.tsx';
 import { Time } from '../../parts/Time.tsx';
@@ -39,8 +39,8 @@ function Content({ live }: { readonly live: Live }) {
       <section className="alarms" aria-label={words.alarms}>
         {live.alarms.map(({ level, text, mend }) => (
           <Note key={text} tone={level} live>
-            <strong>{text}</strong>
-            {mend !== '' && <div>{mend}</div>}
+            <strong>{localTimes(text)}</strong>
+            {mend !== '' && <div>{localTimes(mend)}</div>}
           </Note>
         ))}
         {/* Also keeps the room: most of the first alarm fits where this stood. */}

@@ -2,7 +2,7 @@ import { ActionIcon, Button, Menu, NativeSelect, TextInput } from '@mantine/core
 import { useState } from 'react';
 import { type AccountRow, useAccounts, useDomains } from '../../api/directory.ts';
 import { Link } from '../../app/Link.tsx';
-import { navigate, usePlace } from '../../app/router.ts';
+import { navigate, placeOfSignIns, usePlace } from '../../app/router.ts';
 import { Icon } from '../../parts/Icon.tsx';
 import { MoreButton } from '../../parts/MoreButton.tsx';
 import { Mark } from '../../parts/Note.tsx';
@@ -173,6 +173,7 @@ function AccountMenu({
         </ActionIcon>
       </Menu.Target>
       <Menu.Dropdown>
+        <Menu.Item onClick={() => void navigate(placeOfSignIns(account.address))}>{words.signIns}</Menu.Item>
         {item('password', words.resetPassword)}
         {item('quota', words.changeQuota)}
         {account.enabled ? item('disable', words.disable) : item('enable', words.enable)}

@@ -1,15 +1,14 @@
 import { Button, PasswordInput } from '@mantine/core';
 import { type FormEvent, useState } from 'react';
-import { type SignInRow, useOwnChanges, useSignIns } from '../../api/me.ts';
+import { useOwnChanges, useSignIns } from '../../api/me.ts';
 import { useSession, useSignOut } from '../../api/session.ts';
 import { Link } from '../../app/Link.tsx';
 import { Dialog } from '../../parts/Dialog.tsx';
-import { Mark, ProblemNote } from '../../parts/Note.tsx';
-import { Answer, Empty, Page, Panel } from '../../parts/Page.tsx';
+import { ProblemNote } from '../../parts/Note.tsx';
+import { Page, Panel } from '../../parts/Page.tsx';
 import { SecondFactorPanel } from '../../parts/SecondFactorPanel.tsx';
+import { SignInHistory } from '../../parts/SignInHistory.tsx';
 import { Strength } from '../../parts/Strength.tsx';
-import { type Column, Table } from '../../parts/Table.tsx';
-import { Time } from '../../parts/Time.tsx';
 import { toast } from '../../parts/toasts.tsx';
 import { t } from '../../strings.ts';
 
@@ -110,63 +109,10 @@ function PasswordForm() {
   );
 }
 
-/** Several may have one time. */
-type Row = SignInRow & { readonly key: string };
-
-const COLUMNS: readonly Column<Row>[] = [
-  { key: 'when', label: words.when, cell: ({ at }) => <Time at={at} /> },
-  {
-    key: 'outcome',
-    label: words.outcome,
-    cell: ({ outcome, reason }) => (
-      <>
-        <Mark tone={outcome === 'ok' ? 'good' : 'bad'}>{outcome === 'ok' ? words.ok : words.refused}</Mark>
-        {reason !== null && <div className="small break">{reason}</div>}
-      </>
-    ),
-  },
-  {
-    key: 'what',
-    label: words.what,
-    cell: ({ service, appPassword }) => (
-      <>
-        {words.services[service] ?? service}
-        {appPassword !== null && <div className="dim small break">{words.by(appPassword)}</div>}
-      </>
-    ),
-  },
-  {
-    key: 'from',
-    label: words.from,
-    cell: ({ address, tls }) => (
-      <>
-        <span className="mono break">{address}</span>
-        <div className="dim small">{tls ?? words.clear}</div>
-      </>
-    ),
-  },
-];
-
 function SignIns() {
-  const query = useSignIns();
   return (
-    <Panel title={words.signIns} id="sign-ins" flush>
-      <p className="panel-body dim small">{words.signInsHelp}</p>
-      <Answer query={query} rows={6}>
-        {(rows) =>
-          rows.length === 0 ? (
-            <Empty icon="clock" title={words.emptyTitle} text={words.emptyText} />
-          ) : (
-            <Table
-              label={words.signIns}
-              columns={COLUMNS}
-              rows={rows.map((row, at) => ({ ...row, key: `${row.at} ${at}` }))}
-              rowKey={({ key }) => key}
-              rowName={({ at }) => at}
-            />
-          )
-        }
-      </Answer>
+    <Panel title={t.signIns.title} id="sign-ins" flush>
+      <SignInHistory query={useSignIns()} help={words.signInsHelp} emptyText={words.signInsEmpty} />
     </Panel>
   );
 }
