@@ -1,11 +1,10 @@
 /** Connections that have delivered a message and wait a moment for another one to the same server. */
 import type { Endpoint } from './connect.ts';
-import type { Lane } from './lanes.ts';
+import type { Lane, Lanes } from './lanes.ts';
 import type { PeerConnection } from './talk.ts';
 
 /** A server that is kept waiting longer may well close, and its slot is wanted. */
 const IDLE_MS = 2_000;
-const MAX_IDLE = 50;
 
 interface Idle {
   readonly key: string;
@@ -17,14 +16,12 @@ interface Idle {
 export class ConnectionPool {
   /** Oldest first. */
   readonly #idle: Idle[] = [];
+  readonly #lanes: Lanes;
   readonly #messagesPerConnection: () => number;
 
-  constructor(messagesPerConnection: () => number) {
+  constructor(lanes: Lanes, messagesPerConnection: () => number) {
+    this.#lanes = lanes;
     this.#messagesPerConnection = messagesPerConnection;
-  }
-
-  get size(): number {
-    return this.#idle.length;
   }
 
   /** A connection of the lane to one of these, with the endpoint it goes to. */
@@ -39,7 +36,7 @@ export class ConnectionPool {
         if (idle === undefined) break;
         clearTimeout(idle.timer);
         if (idle.connection.usable) return { endpoint, connection: idle.connection };
-        uncount(idle);
+        this.#uncount(idle);
       }
     }
     return null;
@@ -52,10 +49,9 @@ export class ConnectionPool {
   give(endpoint: Endpoint, connection: PeerConnection, lane: Lane): void {
     if (!connection.usable || connection.messages >= this.#messagesPerConnection()) {
       connection.quit();
-      uncount({ lane, connection });
+      this.#uncount({ lane, connection });
       return;
     }
-    if (this.#idle.length >= MAX_IDLE) this.dropOldest();
     const timer = setTimeout(() => this.#drop(connection), IDLE_MS);
     this.#idle.push({ key: endpoint.key, lane, connection, timer });
   }
@@ -85,13 +81,11 @@ export class ConnectionPool {
     if (idle === undefined) return;
     clearTimeout(idle.timer);
     connection.quit();
-    uncount(idle);
+    this.#uncount(idle);
   }
-}
 
-/** Counts until its server has seen the end of it. */
-function uncount({ lane, connection }: Pick<Idle, 'lane' | 'connection'>): void {
-  connection.whenClosed(() => {
-    lane.connections -= 1;
-  });
+  /** It counts until its server has seen the end of it. */
+  #uncount({ lane, connection }: Pick<Idle, 'lane' | 'connection'>): void {
+    connection.whenClosed(() => this.#lanes.count(lane, -1));
+  }
 }

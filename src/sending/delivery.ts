@@ -383,6 +383,7 @@ export class Delivery {
       this.#work.stillOurs,
     );
     this.#withdrawn ||= withdrawn;
+    this.#context.lanes.took(lane, performance.now() - startedAt);
     const delivered = problem === null && results.some((result) => result?.accepted === true);
     for (const [position, recipient] of batch.entries()) {
       const result = results[position] ?? null;
@@ -404,7 +405,7 @@ export class Delivery {
     if (delivered) {
       this.#context.lanes.succeeded(lane);
       if (endpoint.smtpHost !== null) this.#context.watch.succeeded(endpoint.smtpHost);
-    }
+    } else if (words !== null && words.code < 500) this.#context.lanes.putOff(lane);
     return problem;
   }
 

@@ -32,7 +32,7 @@ export class LanePlace {
       if (closed === null) return false;
       await closed;
     }
-    lane.connections += 1;
+    this.#lanes.count(lane, 1);
     this.#place = { lane, connection: null };
     return true;
   }
@@ -62,9 +62,7 @@ export class LanePlace {
     this.#place = null;
     if (place === null) return;
     const { lane, connection } = place;
-    const uncount = () => {
-      lane.connections -= 1;
-    };
+    const uncount = () => this.#lanes.count(lane, -1);
     if (connection === null) uncount();
     else connection.whenClosed(uncount);
   }

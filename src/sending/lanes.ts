@@ -17,6 +17,16 @@ const NOTICE_GRAIN_MS = 60_000;
 const MAX_NOTICES = 1_000;
 /** After this time one connection more than a server took is tried again. */
 const TOLERATED_MS = 5 * 60_000;
+const NEW_FOR_MS = 1000;
+/** A lane is slow when a message takes it so many times as long as others, and this time on top. */
+const SLOW_FACTOR = 4;
+const SLOW_FROM_MS = 300;
+/** Messages put off running after which a lane is taken to put off the next as well. */
+const BARREN_FROM = 5;
+/** What the latest message counts in the average of its lane, when it was slower and when it was faster, and in that of all. */
+const SLOWER_PART = 1 / 8;
+const FASTER_PART = 1 / 2;
+const ALL_PART = 1 / 1000;
 
 export interface Lane {
   readonly name: string;
@@ -35,6 +45,12 @@ export interface Lane {
   tolerated: { readonly connections: number; readonly until: number } | null;
   /** Something was delivered to it or was answered. */
   proven: boolean;
+  /** When its first connection began, ms; null before. */
+  triedSince: number | null;
+  /** Time a message took lately, ms; 0 before the first. */
+  messageMs: number;
+  /** Messages put off running. */
+  barrenMessages: number;
   /** Since when every attempt has failed as a whole, ms; null when the last one did not. */
   failingSince: number | null;
   /** Times running that no server of it could be reached. */
@@ -70,6 +86,10 @@ export class Lanes {
   readonly #learnt = new Map<string, Lane>();
   readonly #limits: () => LaneLimits;
   readonly #now: () => number;
+  #connections = 0;
+  /** Time a message took lately, of all lanes, ms. */
+  #messageMs = 0;
+  #messages = 0;
 
   constructor(limits: () => LaneLimits, now: () => number = Date.now) {
     this.#limits = limits;
@@ -96,6 +116,9 @@ export class Lanes {
       via,
       ...counts,
       proven: false,
+      triedSince: null,
+      messageMs: 0,
+      barrenMessages: 0,
       ...failure,
       drained: new Set(),
       notices: new Set(),
@@ -130,6 +153,18 @@ export class Lanes {
     return [...this.#lanes.values()];
   }
 
+  /** Connections of all lanes. */
+  get connections(): number {
+    return this.#connections;
+  }
+
+  /** A connection of the lane begins to be opened (1), or is closed (-1). */
+  count(lane: Lane, change: 1 | -1): void {
+    lane.triedSince ??= this.#now();
+    lane.connections += change;
+    this.#connections += change;
+  }
+
   /** Connections it may have now. `rule`: what the rule for a destination allows, null without one. */
   limitOf(lane: Lane, rule: number | null): number {
     const most = rule ?? this.#limits().destinationConcurrency;
@@ -140,6 +175,34 @@ export class Lanes {
     return Math.max(1, Math.min(lane.limit, most, tolerated));
   }
 
+  /**
+   * `new`: tried for less than a second and not answered yet. `tardy`: not answered for longer, fails, or much slower than
+   * the others.
+   */
+  standing({ proven, triedSince, failures, messageMs }: Lane): 'prompt' | 'new' | 'tardy' {
+    if (failures > 0) return 'tardy';
+    if (!proven) return triedSince !== null && this.#now() - triedSince > NEW_FOR_MS ? 'tardy' : 'new';
+    return messageMs > SLOW_FACTOR * this.#messageMs + SLOW_FROM_MS ? 'tardy' : 'prompt';
+  }
+
+  /** Its servers are there and put off whatever they are given. */
+  isBarren({ barrenMessages }: Lane): boolean {
+    return barrenMessages >= BARREN_FROM;
+  }
+
+  /** Nobody of a message was taken, for now. */
+  putOff(lane: Lane): void {
+    lane.barrenMessages += 1;
+  }
+
+  /** A message was given to its servers, or refused, in this time. */
+  took(lane: Lane, ms: number): void {
+    // One slow answer, of a server or of ours, makes no slow lane.
+    lane.messageMs += (ms - lane.messageMs) * (ms > lane.messageMs ? SLOWER_PART : FASTER_PART);
+    this.#messages += 1;
+    this.#messageMs += (ms - this.#messageMs) * Math.max(1 / this.#messages, ALL_PART);
+  }
+
   isBackedOff(lane: Lane): boolean {
     return lane.backedOffUntil > this.#now();
   }
@@ -148,6 +211,7 @@ export class Lanes {
     lane.limit = Math.min(lane.limit + 1, lane.highest);
     this.#recovered(lane);
     lane.failingSince = null;
+    lane.barrenMessages = 0;
     const { tolerated } = lane;
     if (tolerated === null || tolerated.until > this.#now()) return;
     lane.tolerated = { connections: tolerated.connections + 1, until: this.#now() + TOLERATED_MS };

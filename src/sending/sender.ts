@@ -11,6 +11,7 @@ import { processClaim } from './claim.ts';
 import { ConnectionPool } from './connection-pool.ts';
 import { DeadAddresses } from './dead-addresses.ts';
 import type { DeliveryContext } from './delivery-contract.ts';
+import { DueRound } from './due-round.ts';
 import { fallsBack, type Lane, Lanes } from './lanes.ts';
 import { Leases, leaseClock } from './leases.ts';
 import { Pace } from './pace.ts';
@@ -31,8 +32,8 @@ export interface SenderOptions {
 
 const DEFAULTS: SenderOptions = { leaseMs: 120_000, renewMs: 40_000, pollMs: 1_000, maxSessions: null };
 
-/** Destinations read at once. */
-const PAGE = 200;
+/** Destinations that are given a further session in one look. */
+const MAX_LATER = 200;
 /** Messages claimed at once for each session a destination may have, so that connections are shared. */
 const CLAIMS_PER_SESSION = 2;
 /** Claimed at once when it fails, as one attempt then speaks for all. */
@@ -50,9 +51,12 @@ const AFTER_AWAY_MS = 8_000;
 const SAY_EVERY_MS = 60_000;
 /** Wait for sessions that were told to end. */
 const LAST_GRACE_MS = 2_000;
-/** From so many sessions on, a part of them is kept from destinations that did not answer yet. */
+/** From so many sessions on, destinations that hold sessions for long have a part of them, and so have unknown ones. */
 const RESERVES_FROM = 20;
-const RESERVED_PART = 1 / 4;
+const TARDY_PART = 1 / 4;
+const NOT_PROMPT_PART = 3 / 4;
+/** How often a destination whose mail can only be put off, it seems, has a session while others wait for one. */
+const HOPELESS_EVERY_MS = 500;
 
 /** What the page shows of a destination with sessions or failing. */
 export interface DestinationState {
@@ -114,15 +118,19 @@ export class Sender {
   #state: 'new' | 'running' | 'stopping' = 'new';
   #looking: Promise<void> | null = null;
   #lookAgain = false;
-  /** The destination looked at last: the next look goes on behind it, so that each has its turn. */
-  #cursor = '';
+  readonly #round: DueRound;
+  /** The last look left due destinations without a session, for all were in use. */
+  #othersWait = false;
+  /** When a hopeless destination may come before others again, ms. */
+  #hopelessAt = 0;
 
   constructor(deps: SenderDependencies, options: Partial<SenderOptions> = {}) {
     this.#deps = deps;
     this.#options = { ...DEFAULTS, ...options };
+    this.#round = new DueRound(deps.store);
     this.#leases = new Leases(deps.store, deps.log, this.#options);
     this.#lanes = new Lanes(deps.settings);
-    this.#pool = new ConnectionPool(() => deps.settings().messagesPerConnection);
+    this.#pool = new ConnectionPool(this.#lanes, () => deps.settings().messagesPerConnection);
     this.#context = {
       deps,
       pool: this.#pool,
@@ -131,7 +139,7 @@ export class Sender {
       dead: new DeadAddresses(),
       signal: this.#abortSessions.signal,
       makeRoom: () => {
-        if (this.#workers.size + this.#pool.size > this.#maxSessions()) this.#pool.dropOldest();
+        if (this.#lanes.connections > this.#maxSessions()) this.#pool.dropOldest();
       },
     };
   }
@@ -260,43 +268,68 @@ export class Sender {
   }
 
   async #startDue(): Promise<void> {
-    const startedBehind = this.#cursor;
-    let wrapped = false;
-    while (this.#state === 'running' && this.#hasFreeSession()) {
-      const request = { now: Date.now(), after: this.#cursor, limit: PAGE };
-      const page = await this.#deps.store.dueDestinations(request);
+    const later: string[] = [];
+    if (!this.#hasFreeSession()) return;
+    for await (const page of this.#round.pages()) {
       this.#storeAnswers();
-      const only = Date.now() < this.#heedOthersUntil ? this.#unrecorded.destinations() : null;
-      for (const { destination } of page) {
-        if (!this.#hasFreeSession()) return;
-        if (wrapped && destination > startedBehind) return;
-        this.#cursor = destination;
-        if (only === null || only.has(destination)) this.#consider(destination);
+      for (const destination of page) {
+        if (!this.#mayStart(destination)) continue;
+        if (!this.#hasFreeSession()) {
+          this.#othersWait = true;
+          return;
+        }
+        this.#round.passed(destination);
+        if (this.#comesFirst(destination)) this.#startWorker(this.#workAt(destination));
+        else if (later.length < MAX_LATER) later.push(destination);
       }
-      if (page.length === PAGE) continue;
-      this.#cursor = '';
-      if (wrapped || startedBehind === '') return;
-      wrapped = true;
     }
+    this.#othersWait = false;
+    for (const destination of later) this.#startWorker(this.#workAt(destination));
   }
 
   #hasFreeSession(): boolean {
     return this.#state === 'running' && this.#workers.size < this.#maxSessions();
   }
 
-  /** A due destination gets one session to begin with; its claims show whether it needs more. */
-  #consider(destination: string): void {
-    if (this.#resting.has(destination) || this.#isHeld(destination)) return;
+  /** Something is due there that nobody has begun with, and that may go now. */
+  #mayStart(destination: string): boolean {
+    if (Date.now() < this.#heedOthersUntil && !this.#unrecorded.destinations().has(destination)) return false;
+    if (this.#resting.has(destination) || this.#isHeld(destination)) return false;
     const lane = this.#lanes.laneOf(destination);
-    if (this.#isBlocked(lane) && lane.drained.has(destination)) return;
+    if (this.#isBlocked(lane) && lane.drained.has(destination)) return false;
     const { ratePerMinute } = this.#rule(destination);
     // Asked anew at each look, so that a change of the rule acts at once.
-    if (ratePerMinute !== null && this.#pace.waitMs(destination, ratePerMinute) > 0) return;
-    const work = this.#work.get(destination);
-    if (work !== undefined && (work.batch.length > 0 || work.refill !== null)) return;
-    this.#startWorker(work ?? { destination, batch: [], workers: 0, refill: null, first: 'new' });
+    if (ratePerMinute !== null && this.#pace.waitMs(destination, ratePerMinute) > 0) return false;
+    const { batch, refill } = this.#workAt(destination);
+    return batch.length === 0 && refill === null;
   }
 
+  /**
+   * One session for each destination comes before more of them for some, and what can be delivered before what, it seems,
+   * is only put off.
+   */
+  #comesFirst(destination: string): boolean {
+    if (this.#work.has(destination)) return false;
+    const lane = this.#lanes.laneOf(destination);
+    if (!this.#lanes.isBarren(lane) && !this.#isBlocked(lane)) return true;
+    if (Date.now() < this.#hopelessAt) return false;
+    this.#hopelessAt = Date.now() + HOPELESS_EVERY_MS;
+    return true;
+  }
+
+  #sessionsOf(isMeant: (lane: Lane) => boolean): number {
+    let sessions = 0;
+    for (const { destination, workers } of this.#work.values()) {
+      if (isMeant(this.#lanes.laneOf(destination))) sessions += workers;
+    }
+    return sessions;
+  }
+
+  #workAt(destination: string): Work {
+    return this.#work.get(destination) ?? { destination, batch: [], workers: 0, refill: null, first: 'new' };
+  }
+
+  /** Its claims show whether the destination needs more than this one. */
   #startWorker(work: Work): void {
     const lane = this.#lanes.laneOf(work.destination);
     if (!this.#hasFreeSession() || lane.sessions >= this.#limitOf(work, lane)) return;
@@ -334,15 +367,18 @@ export class Sender {
 
   /**
    * One lane has at most half as many sessions as are free beside it, so that however many are slow some are left.
-   * Those that have not answered yet, or fail, leave a quarter of all to the others.
+   * Those that fail, are slow or have not answered for a while have a quarter of all; with those that were not heard of yet,
+   * three quarters.
    */
   #hasShare(lane: Lane): boolean {
     const most = this.#maxSessions();
     if (lane.sessions > 0 && lane.sessions >= (most - this.#workers.size) / 2) return false;
-    if (most < RESERVES_FROM || (lane.proven && lane.failures === 0)) return true;
-    const doubtful = this.#lanes.all().filter(({ proven, failures }) => !proven || failures > 0);
-    const sessions = doubtful.reduce((sum, one) => sum + one.sessions, 0);
-    return sessions < most - Math.floor(most * RESERVED_PART);
+    const standing = this.#lanes.standing(lane);
+    if (most < RESERVES_FROM || standing === 'prompt') return true;
+    if (standing === 'tardy')
+      return this.#sessionsOf((one) => this.#lanes.standing(one) === 'tardy') < most * TARDY_PART;
+    // Many that are new may turn out to be tardy.
+    return this.#sessionsOf((one) => this.#lanes.standing(one) !== 'prompt') < most * NOT_PROMPT_PART;
   }
 
   async #runWorker(work: Work, first: Lane): Promise<void> {
@@ -398,7 +434,8 @@ export class Sender {
     const { destination, first } = work;
     const blocked = this.#isBlocked(lane);
     const { ratePerMinute } = this.#rule(destination);
-    const wanted = blocked ? CLAIMS_WHEN_FAILING : CLAIMS_PER_SESSION * this.#limitOf(work, lane);
+    const speaksForAll = blocked && !this.#othersWait;
+    const wanted = speaksForAll ? CLAIMS_WHEN_FAILING : CLAIMS_PER_SESSION * this.#limitOf(work, lane);
     const limit = ratePerMinute === null ? wanted : this.#pace.take(destination, ratePerMinute, wanted);
     if (limit === 0) return false;
     const { retryScheduleMs } = settings();
@@ -418,6 +455,7 @@ export class Sender {
         return false;
       }
       work.batch.push(...jobs);
+      if (this.#othersWait) return jobs.length > 0;
       for (let more = 1; more * CLAIMS_PER_SESSION < jobs.length; more += 1) this.#startWorker(work);
       return jobs.length > 0;
     } catch (error) {

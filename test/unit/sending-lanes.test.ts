@@ -92,6 +92,40 @@ describe('a lane', () => {
     assert.equal(lane.notices.size, 502, 'those that have passed make room');
   });
 
+  it('is new at first, prompt when it answers, and tardy while it does not, fails or is slower than others', () => {
+    const { lanes, lane, clock } = makeLanes();
+    const slow = lanes.lane('slow.test:25', 'mx');
+    for (const one of [lane, slow]) lanes.count(one, 1);
+    clock.now += 900;
+    assert.equal(lanes.standing(lane), 'new');
+    clock.now += 200;
+    assert.equal(lanes.standing(lane), 'tardy');
+    for (const one of [lane, slow]) lanes.succeeded(one);
+    assert.deepEqual([lanes.standing(lane), lanes.standing(slow)], ['prompt', 'prompt']);
+    for (let n = 0; n < 20; n += 1) lanes.took(lane, 20);
+    lanes.took(slow, 2000);
+    assert.equal(lanes.standing(slow), 'prompt', 'once is not enough');
+    for (let n = 0; n < 20; n += 1) lanes.took(slow, 2000);
+    for (let n = 0; n < 5000; n += 1) lanes.took(lanes.lane('other.test:25', 'mx'), 20);
+    assert.deepEqual([lanes.standing(lane), lanes.standing(slow)], ['prompt', 'tardy']);
+    for (let n = 0; n < 3; n += 1) lanes.took(slow, 20);
+    assert.equal(lanes.standing(slow), 'prompt', 'it recovers soon');
+    for (let n = 0; n < 5000; n += 1) lanes.took(slow, 2000);
+    assert.equal(lanes.standing(slow), 'prompt', 'where all are slow none is');
+    lanes.unreachable(lane, 'refused');
+    assert.equal(lanes.standing(lane), 'tardy');
+  });
+
+  it('is barren when five messages running were put off, until one is delivered', () => {
+    const { lanes, lane } = makeLanes();
+    for (let n = 0; n < 4; n += 1) lanes.putOff(lane);
+    assert.ok(!lanes.isBarren(lane));
+    lanes.putOff(lane);
+    assert.ok(lanes.isBarren(lane));
+    lanes.succeeded(lane);
+    assert.ok(!lanes.isBarren(lane));
+  });
+
   it('is not backed off while other connections work, nor where the first failure is final', () => {
     const { lanes, lane } = makeLanes();
     lane.open.set('here', 1);

@@ -13,6 +13,10 @@ interface Far {
   most: number;
   refused: number;
   delivered: number;
+  /** Connections taken since the start. */
+  connections: number;
+  /** 450 to the first so many RCPT. */
+  putOff: number;
 }
 
 /** A server that takes `limit` connections at once and says 421 to more. */
@@ -20,7 +24,16 @@ async function startFar(
   t: { after(clean: () => void): void },
   limit = Number.POSITIVE_INFINITY,
 ): Promise<Far> {
-  const far: Far = { address: '127.0.0.1', port: 0, now: 0, most: 0, refused: 0, delivered: 0 };
+  const far: Far = {
+    address: '127.0.0.1',
+    port: 0,
+    now: 0,
+    most: 0,
+    refused: 0,
+    delivered: 0,
+    connections: 0,
+    putOff: 0,
+  };
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
@@ -31,6 +44,7 @@ async function startFar(
       return;
     }
     far.now += 1;
+    far.connections += 1;
     far.most = Math.max(far.most, far.now);
     // When the end is seen, not when all is closed: from then on the client may call again.
     socket.once('end', () => {
@@ -65,10 +79,18 @@ function talk(socket: Socket, far: Far): void {
       } else if (line === 'DATA') {
         data = true;
         socket.write('354 Go on\r\n');
+      } else if (line.startsWith('RCPT') && far.putOff > 0) {
+        far.putOff -= 1;
+        socket.write('450 4.2.0 Later\r\n');
       } else if (line === 'QUIT') socket.end('221 Bye\r\n');
       else socket.write('250 Fine\r\n');
     }
   });
+}
+
+/** Of a domain such as `d12.test`. */
+function numberIn(domain: string): number {
+  return Number.parseInt(domain.slice(1), 10);
 }
 
 it('fifty domains at one server have the connections of one destination', async (t) => {
@@ -154,4 +176,94 @@ it('a dead destination is backed off whole; the button lets one message find out
   assert.equal(world.sender.endBackOff('far.test'), 1);
   while (far.delivered < 1) await once(world.queue, 'settled', { signal: AbortSignal.timeout(30_000) });
   assert.equal(world.queue.recipients(later)[0]?.state, 'delivered');
+});
+
+it('with more destinations than sessions each has one connection at a time', async (t) => {
+  const far = await Promise.all(Array.from({ length: 36 }, () => startFar(t)));
+  const world = makeWorld(
+    t,
+    ({ domain }) => route([host(far[numberIn(domain)] as Far)]),
+    {},
+    { maxSessions: 12 },
+  );
+  for (let n = 0; n < 36 * 40; n += 1) world.queue.add({ to: [`x${n}@d${n % 36}.test`] });
+  world.sender.start();
+  const delivered = () => far.reduce((total, one) => total + one.delivered, 0);
+  while (delivered() < 600) await once(world.queue, 'settled', { signal: AbortSignal.timeout(30_000) });
+  assert.equal(Math.max(...far.map((one) => one.most)), 1);
+});
+
+it('a connection is kept while what it delivered is recorded, however many wait for that', async (t) => {
+  const far = await startFar(t);
+  const plan = ({ domain }: { domain: string }) => route([host(far, 10, `mx.${domain}`)]);
+  const world = makeWorld(t, plan, {}, { maxSessions: 80 });
+  world.queue.settleTogether = 80;
+  for (let n = 0; n < 80 * 8; n += 1) world.queue.add({ to: [`x${n}@d${n % 80}.test`] });
+  world.sender.start();
+  while (far.delivered < 640) await once(world.queue, 'settled', { signal: AbortSignal.timeout(30_000) });
+  assert.ok(far.connections <= 90, `${far.connections} connections`);
+});
+
+it('never has more connections than sessions, those that wait for mail included', async (t) => {
+  const far = await Promise.all(Array.from({ length: 8 }, () => startFar(t)));
+  const world = makeWorld(
+    t,
+    ({ domain }) => route([host(far[numberIn(domain)] as Far)]),
+    {},
+    { maxSessions: 3 },
+  );
+  let most = 0;
+  for (let n = 0; n < 160; n += 1) world.queue.add({ to: [`x${n}@d${n % 8}.test`] });
+  world.sender.start();
+  const sum = (pick: (one: Far) => number) => far.reduce((total, one) => total + pick(one), 0);
+  while (sum((one) => one.delivered) < 160) {
+    await once(world.queue, 'settled', { signal: AbortSignal.timeout(30_000) });
+    most = Math.max(
+      most,
+      sum((one) => one.now),
+    );
+  }
+  // One more while its QUIT is under way.
+  assert.ok(most <= 4, `${most} connections`);
+});
+
+it('what can be delivered goes before what is only put off', async (t) => {
+  const [healthy, grey] = [await startFar(t), await startFar(t)];
+  grey.putOff = 1000;
+  const places = [healthy, grey, { address: '127.0.0.1', port: 1 }];
+  const plan = ({ domain }: { domain: string }) =>
+    route([host(places[numberIn(domain) % 3] ?? grey, 10, `mx.${domain}`)]);
+  const world = makeWorld(t, plan, {}, { maxSessions: 2 });
+  for (let n = 0; n < 900; n += 1) world.queue.add({ to: [`x${n}@d${n % 9}.test`] });
+  world.sender.start();
+  // Not to the end: the last ones leave a session free.
+  while (healthy.delivered < 240) await once(world.queue, 'settled', { signal: AbortSignal.timeout(30_000) });
+  const deferred = world.queue.events('deferred').length;
+  assert.ok(deferred > 0 && deferred < 240, `${deferred} put off while 240 were delivered`);
+  while (world.queue.events('deferred').length < 600)
+    await once(world.queue, 'settled', { signal: AbortSignal.timeout(30_000) });
+});
+
+it('servers that do not answer have a part of the sessions, and keep no new destination waiting', async (t) => {
+  const silent = createServer((socket) => void socket.on('error', () => undefined)).listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  t.after(() => silent.close());
+  const place = { address: '127.0.0.1', port: (silent.address() as { port: number }).port };
+  const far = await startFar(t);
+  const plan = ({ domain }: { domain: string }) =>
+    route([host(domain.startsWith('s') ? place : far, 10, `mx.${domain}`)]);
+  const world = makeWorld(t, plan, {}, { maxSessions: 20 });
+  const sessions = () => world.sender.destinations().reduce((sum, one) => sum + one.sessions, 0);
+  for (let n = 0; n < 10; n += 1) world.queue.add({ to: [`x@s${n}.test`] });
+  world.sender.start();
+  while (sessions() < 10) await new Promise((done) => setTimeout(done, 10));
+  // By now they are known not to answer.
+  await new Promise((done) => setTimeout(done, 1_200));
+  for (let n = 0; n < 30; n += 1) world.queue.add({ to: [`x@n${n}.test`] });
+  world.sender.wake();
+  while (far.delivered < 30) await once(world.queue, 'settled', { signal: AbortSignal.timeout(3_000) });
+  for (let n = 10; n < 40; n += 1) world.queue.add({ to: [`x@s${n}.test`] });
+  world.sender.wake();
+  await new Promise((done) => setTimeout(done, 1_000));
+  assert.equal(sessions(), 15, 'a quarter is left to those that answer');
 });
