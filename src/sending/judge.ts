@@ -10,7 +10,7 @@ import type { Route, RouteFailure } from '../routing/contract.ts';
 import { routeFailure } from '../routing/failures.ts';
 import { formatDuration } from '../settings/text.ts';
 import type { RouteFailureKind, Settings } from '../settings/values.ts';
-import type { RecipientResult, SessionProblem } from '../smtp/sender-session.ts';
+import type { RecipientResult, SessionProblem } from '../smtp/sender-contract.ts';
 import type { QueuedMessage, QueuedRecipient } from '../storage/contract.ts';
 import { greylistingOf } from './greylisting.ts';
 

@@ -1,5 +1,5 @@
 /** The place a delivery has among the connections of a lane, so that a destination never sees more than its limit. */
-import type { SessionProblem } from '../smtp/sender-session.ts';
+import type { SessionProblem } from '../smtp/sender-contract.ts';
 import type { Endpoint } from './connect.ts';
 import type { ConnectionPool } from './connection-pool.ts';
 import type { Lane, Lanes } from './lanes.ts';

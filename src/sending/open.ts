@@ -2,12 +2,8 @@
 
 import { replyText } from '../mail/reply.ts';
 import type { CurrentSettings } from '../settings/values.ts';
-import {
-  type SenderPhase,
-  SenderSession,
-  type SenderSessionOptions,
-  type SessionProblem,
-} from '../smtp/sender-session.ts';
+import type { SenderPhase, SenderSessionOptions, SessionProblem } from '../smtp/sender-contract.ts';
+import { SenderSession } from '../smtp/sender-session.ts';
 import type { TlsFailureType, TlsOutcome, TlsPolicy } from '../trust/contract.ts';
 import { type Dialled, dial, type Endpoint, isLoopback } from './connect.ts';
 import { raceAddresses } from './race.ts';

@@ -5,7 +5,7 @@ import { whyNoFallback } from '../routing/router.ts';
 import { smtpHostsFor } from '../routing/way.ts';
 import { formatDuration } from '../settings/text.ts';
 import type { RouteFailureKind, Settings, SmtpHost } from '../settings/values.ts';
-import type { SessionProblem } from '../smtp/sender-session.ts';
+import type { SessionProblem } from '../smtp/sender-contract.ts';
 import {
   emptyTally,
   judgeProblem,

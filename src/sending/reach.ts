@@ -2,7 +2,7 @@
 import { replyText } from '../mail/reply.ts';
 import type { Route } from '../routing/contract.ts';
 import type { Settings } from '../settings/values.ts';
-import type { SessionProblem } from '../smtp/sender-session.ts';
+import type { SessionProblem } from '../smtp/sender-contract.ts';
 import type { TlsPolicies } from '../trust/contract.ts';
 import { type Endpoint, endpointsOf, type Secured } from './connect.ts';
 import { openConnection, type Trial } from './open.ts';

@@ -17,6 +17,7 @@ import { Leases, leaseClock } from './leases.ts';
 import { Pace } from './pace.ts';
 import type { SenderDependencies } from './ports.ts';
 import { settleClaim } from './settle.ts';
+import { hasShare } from './shares.ts';
 import { SmtpHostWatch } from './smtp-host-watch.ts';
 import { sourceAlarms } from './source-address.ts';
 import { Unrecorded } from './unrecorded.ts';
@@ -51,10 +52,6 @@ const AFTER_AWAY_MS = 8_000;
 const SAY_EVERY_MS = 60_000;
 /** Wait for sessions that were told to end. */
 const LAST_GRACE_MS = 2_000;
-/** From so many sessions on, destinations that hold sessions for long have a part of them, and so have unknown ones. */
-const RESERVES_FROM = 20;
-const TARDY_PART = 1 / 4;
-const NOT_PROMPT_PART = 3 / 4;
 /** How often a destination whose mail can only be put off, it seems, has a session while others wait for one. */
 const HOPELESS_EVERY_MS = 500;
 
@@ -365,20 +362,9 @@ export class Sender {
     return this.#lanes.isBackedOff(lane) && !fallsBack(lane, this.#deps.settings());
   }
 
-  /**
-   * One lane has at most half as many sessions as are free beside it, so that however many are slow some are left.
-   * Those that fail, are slow or have not answered for a while have a quarter of all; with those that were not heard of yet,
-   * three quarters.
-   */
   #hasShare(lane: Lane): boolean {
-    const most = this.#maxSessions();
-    if (lane.sessions > 0 && lane.sessions >= (most - this.#workers.size) / 2) return false;
-    const standing = this.#lanes.standing(lane);
-    if (most < RESERVES_FROM || standing === 'prompt') return true;
-    if (standing === 'tardy')
-      return this.#sessionsOf((one) => this.#lanes.standing(one) === 'tardy') < most * TARDY_PART;
-    // Many that are new may turn out to be tardy.
-    return this.#sessionsOf((one) => this.#lanes.standing(one) !== 'prompt') < most * NOT_PROMPT_PART;
+    const sessions = { most: this.#maxSessions(), used: this.#workers.size };
+    return hasShare(lane, this.#lanes, sessions, (isMeant) => this.#sessionsOf(isMeant));
   }
 
   async #runWorker(work: Work, first: Lane): Promise<void> {

@@ -4,15 +4,15 @@ import { describeError } from '../mail/failure.ts';
 import type { PhaseTimeouts, Settings } from '../settings/values.ts';
 import { CHUNK_ENCODER } from '../smtp/body-encoder.ts';
 import { DotStuffer } from '../smtp/dot-stuffing.ts';
-import { limitsOf } from '../smtp/sender-extensions.ts';
 import type {
   RecipientResult,
   SenderAction,
   SenderPhase,
-  SenderSession,
   SessionProblem,
   Transaction,
-} from '../smtp/sender-session.ts';
+} from '../smtp/sender-contract.ts';
+import { limitsOf } from '../smtp/sender-extensions.ts';
+import type { SenderSession } from '../smtp/sender-session.ts';
 import type { TlsPolicy } from '../trust/contract.ts';
 import { BodyWriter, NO_PROGRESS_MS } from './body-writer.ts';
 import { type Secured, startTls } from './connect.ts';

@@ -1,6 +1,6 @@
 /** What a server is told of a message: envelope, size, and what its sender asked for. */
 import { encodeUtf8Address, encodeXtext, type RecipientDsn } from '../mail/dsn.ts';
-import type { Transaction } from '../smtp/sender-session.ts';
+import type { Transaction } from '../smtp/sender-contract.ts';
 import type { QueuedMessage, QueuedRecipient } from '../storage/contract.ts';
 
 /** `sender` is the envelope sender to use; `sizeBytes` that of the stored body, to which the header of ours comes. */

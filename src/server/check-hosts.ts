@@ -11,7 +11,7 @@ import { type Opened, openConnection } from '../sending/open.ts';
 import { missingSources } from '../sending/source-address.ts';
 import { smtpHostsOf } from '../settings/smtp-host-table.ts';
 import type { CurrentSettings, PhaseTimeouts, Settings, SmtpHost } from '../settings/values.ts';
-import type { SessionProblem } from '../smtp/sender-session.ts';
+import type { SessionProblem } from '../smtp/sender-contract.ts';
 
 /** Longest wait for one step with a host, whatever the settings allow. */
 const STEP_MS = 6_000;

@@ -1,6 +1,6 @@
 /** What a server offers in its reply to EHLO, and what follows for a message. */
 import { type Failure, failure } from '../mail/failure.ts';
-import type { Transaction } from './sender-session.ts';
+import type { Transaction } from './sender-contract.ts';
 
 /**
  * Why a message cannot be given to a server with these extensions, as a final failure; null when it can. It

@@ -7,7 +7,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SenderSession, type SenderSessionOptions, type Transaction } from '../../src/smtp/sender-session.ts';
+import type { SenderSessionOptions, Transaction } from '../../src/smtp/sender-contract.ts';
+import { SenderSession } from '../../src/smtp/sender-session.ts';
 
 type Random = (below: number) => number;
 

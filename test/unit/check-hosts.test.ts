@@ -7,7 +7,7 @@ import { Router } from '../../src/routing/router.ts';
 import type { Endpoint } from '../../src/sending/connect.ts';
 import { checkHosts, judgePrivacy, mendFor } from '../../src/server/check-hosts.ts';
 import type { Settings, SmtpHost } from '../../src/settings/values.ts';
-import type { SessionProblem } from '../../src/smtp/sender-session.ts';
+import type { SessionProblem } from '../../src/smtp/sender-contract.ts';
 import { makeCertificates } from '../support/certificates.ts';
 import { startDnsServer, type Zones } from '../support/dns-server.ts';
 import { freePort } from '../support/free-port.ts';

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type SenderAction, SenderSession, type Transaction } from '../../src/smtp/sender-session.ts';
+import type { SenderAction, Transaction } from '../../src/smtp/sender-contract.ts';
+import { SenderSession } from '../../src/smtp/sender-session.ts';
 
 const MESSAGE: Transaction = {
   ...{ sender: 'a@me.test', recipients: ['b@x', 'c@x', 'd@x'], sizeBytes: 100 },

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { CHUNK_ENCODER } from '../../src/smtp/body-encoder.ts';
-import { type SenderAction, SenderSession, type Transaction } from '../../src/smtp/sender-session.ts';
+import type { SenderAction, Transaction } from '../../src/smtp/sender-contract.ts';
+import { SenderSession } from '../../src/smtp/sender-session.ts';
 import { Driver as Receiver } from './smtp-receiver-driver.ts';
 
 const BYE = '421 4.3.2 Closing';

@@ -4,13 +4,9 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { DotStuffer, END_OF_DATA_BYTES } from '../../src/smtp/dot-stuffing.ts';
 import { ReplyParser } from '../../src/smtp/reply-parser.ts';
+import type { SenderAction, SenderSessionOptions, Transaction } from '../../src/smtp/sender-contract.ts';
 import { limitsOf, unsendable } from '../../src/smtp/sender-extensions.ts';
-import {
-  type SenderAction,
-  SenderSession,
-  type SenderSessionOptions,
-  type Transaction,
-} from '../../src/smtp/sender-session.ts';
+import { SenderSession } from '../../src/smtp/sender-session.ts';
 
 describe('ReplyParser', () => {
   it('reads replies in any pieces', () => {

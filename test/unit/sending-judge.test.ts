@@ -22,7 +22,7 @@ import {
   whenNext,
 } from '../../src/sending/judge.ts';
 import { SmtpHostWatch } from '../../src/sending/smtp-host-watch.ts';
-import type { RecipientResult, SessionProblem } from '../../src/smtp/sender-session.ts';
+import type { RecipientResult, SessionProblem } from '../../src/smtp/sender-contract.ts';
 import { HOUR_MS, MINUTE_MS, makeSettings } from './sending-world.ts';
 
 const TROUBLE: Trouble = { kind: 'spoke', status: '4.4.2', text: 'lost', host: 'mx', reply: null };
