@@ -127,16 +127,20 @@ const startAsPostfix: Start = async (t, port) => {
   };
 };
 
-/** One message to each destination in turn, until each has `each`. */
+/**
+ * `each` messages to each destination, in an order as if by chance, the same in every run. In turns they would lie side by
+ * side in a store just as they are sent later, as long as all destinations keep in step, which the sick ones break.
+ */
 async function feed(to: Endpoint, destinations: readonly Destination[], each: number): Promise<void> {
-  const total = destinations.length * each;
+  const order = shuffled(destinations.flatMap((one) => Array<Destination>(each).fill(one)));
+  const total = order.length;
   let next = 0;
   const feeder = async () => {
     const client = await greeted({ host: to.host, port: to.port, replyLimitMs: 120_000 });
     while (next < total) {
       const number = next;
       next += 1;
-      const { domain } = destinations[number % destinations.length] as Destination;
+      const { domain } = order[number] as Destination;
       await client.expect(250, client.command('MAIL FROM:<a@here.example>'));
       await client.expect(250, client.command(`RCPT TO:<u${number}@${domain}>`));
       await client.expect(354, client.command('DATA'));
@@ -146,6 +150,18 @@ async function feed(to: Endpoint, destinations: readonly Destination[], each: nu
     await client.quit();
   };
   await Promise.all(Array.from({ length: FEEDERS }, feeder));
+}
+
+function shuffled<T>(items: readonly T[]): T[] {
+  const result = [...items];
+  let seed = 1;
+  for (let last = result.length - 1; last > 0; last -= 1) {
+    // A linear congruential generator (Numerical Recipes).
+    seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0;
+    const other = Math.floor((seed / 2 ** 32) * (last + 1));
+    [result[last], result[other]] = [result[other] as T, result[last] as T];
+  }
+  return result;
 }
 
 async function measure(
