@@ -307,11 +307,15 @@ export class Sender {
    */
   #comesFirst(destination: string): boolean {
     if (this.#work.has(destination)) return false;
-    const lane = this.#lanes.laneOf(destination);
-    if (!this.#lanes.isBarren(lane) && !this.#isBlocked(lane)) return true;
+    if (!this.#isHopeless(this.#lanes.laneOf(destination))) return true;
     if (Date.now() < this.#hopelessAt) return false;
     this.#hopelessAt = Date.now() + HOPELESS_EVERY_MS;
     return true;
+  }
+
+  /** Its mail can only be put off, it seems. */
+  #isHopeless(lane: Lane): boolean {
+    return this.#lanes.isBarren(lane) || this.#isBlocked(lane);
   }
 
   #sessionsOf(isMeant: (lane: Lane) => boolean): number {
@@ -370,11 +374,13 @@ export class Sender {
   async #runWorker(work: Work, first: Lane): Promise<void> {
     let lane = first;
     let left: Job[] = [];
+    const hopeless = this.#isHopeless(lane);
     try {
       for (let done = 0; ; done += 1) {
         // The last session of a destination never leaves claims behind.
         const mayEnd = work.batch.length === 0 || work.workers > 1;
-        if (mayEnd && (lane.sessions > this.#limitOf(work, lane) || done >= TURN)) return;
+        const isOver = done >= TURN || (this.#othersWait && !hopeless && this.#isHopeless(lane));
+        if (mayEnd && (isOver || lane.sessions > this.#limitOf(work, lane))) return;
         const job = await this.#nextJob(work, lane);
         if (job === null) {
           if (done === 0) this.#rest(work.destination, REST_MS);
@@ -421,7 +427,10 @@ export class Sender {
     const blocked = this.#isBlocked(lane);
     const { ratePerMinute } = this.#rule(destination);
     const speaksForAll = blocked && !this.#othersWait;
-    const wanted = speaksForAll ? CLAIMS_WHEN_FAILING : CLAIMS_PER_SESSION * this.#limitOf(work, lane);
+    // What became of a few tells whether more are worth a session that others wait for.
+    const few = this.#othersWait && this.#lanes.standing(lane) !== 'prompt';
+    const sessions = few ? 1 : this.#limitOf(work, lane);
+    const wanted = speaksForAll ? CLAIMS_WHEN_FAILING : CLAIMS_PER_SESSION * sessions;
     const limit = ratePerMinute === null ? wanted : this.#pace.take(destination, ratePerMinute, wanted);
     if (limit === 0) return false;
     const { retryScheduleMs } = settings();
